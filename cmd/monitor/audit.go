@@ -1,0 +1,322 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/config"
+	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/notify"
+	"github.com/rekoncile/rekoncile/internal/pypi"
+)
+
+// passFlags are the flags of the commands that make a pass.
+type passFlags struct {
+	failOn   string
+	wait     time.Duration
+	projects []string
+	since    string
+	deep     bool
+}
+
+func (f *passFlags) register(c *cobra.Command) {
+	c.Flags().StringVar(&f.failOn, "fail-on", "high", "exit with 1 if an open finding has this `SEVERITY` or a more urgent one; \"none\" for never")
+	c.Flags().DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for another monitor that works on the same record")
+}
+
+// pass is one pass of the whole job, as far as it goes.
+type pass struct {
+	app    *app
+	cfg    *config.Config
+	logger *slog.Logger
+	flags  passFlags
+	// deliver says whether the outbox is delivered afterwards, over which channels.
+	deliver  bool
+	channels []notify.Channel
+}
+
+// passAnswer is the JSON of audit and once.
+type passAnswer struct {
+	Schema     string            `json:"schema"`
+	Outcome    audit.Outcome     `json:"outcome"`
+	Projects   []audit.Summary   `json:"projects"`
+	Findings   []audit.Finding   `json:"findings"` // open ones of the projects audited
+	Deliveries []notify.Delivery `json:"deliveries,omitempty"`
+	Requests   map[string]int64  `json:"requests"` // by host
+}
+
+func (a *app) auditCommand(g *globals) *cobra.Command {
+	flags := passFlags{}
+	c := &cobra.Command{
+		Use:   "audit",
+		Short: "Check every file that the projects published on PyPI",
+		Long: `audit lists every file of the configured PyPI projects, fetches and verifies its provenance, judges it by the policy,
+and prints the open findings. Everything is kept in the record: a second run asks only for what changed. No alert is sent.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.runPass(c.Context(), g, flags, "audit", false) },
+	}
+	flags.register(c)
+	c.Flags().StringSliceVar(&flags.projects, "project", nil, "audit only this project `NAME` of the configuration, or this PyPI project (INDEX/NAME)")
+	c.Flags().StringVar(&flags.since, "since", "", "report only files uploaded since this `DATE` (2026-11-01); all are judged and recorded")
+	c.Flags().BoolVar(&flags.deep, "deep", false, "download every file and hash it: the index's digest is only its word for what it hands out")
+	return c
+}
+
+func (a *app) onceCommand(g *globals) *cobra.Command {
+	flags := passFlags{}
+	c := &cobra.Command{
+		Use:   "once",
+		Short: "Make one pass: audit, and deliver alerts; for cron and CI",
+		Args:  noArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return a.runPass(c.Context(), g, flags, "once", true) },
+	}
+	flags.register(c)
+	return c
+}
+
+// runPass makes a pass as a command.
+func (a *app) runPass(ctx context.Context, g *globals, flags passFlags, job string, deliver bool) error {
+	if flags.failOn != "none" {
+		if _, err := audit.ParseSeverity(flags.failOn); err != nil {
+			return usage("--fail-on: %w, or none", err)
+		}
+	}
+	cfg, err := g.loadConfig()
+	if err != nil {
+		return err
+	}
+	logger, err := a.logger(g)
+	if err != nil {
+		return err
+	}
+	p := &pass{app: a, cfg: cfg, logger: logger, flags: flags, deliver: deliver}
+	if deliver {
+		if p.channels, err = channels(cfg); err != nil {
+			return err
+		}
+	}
+	answer, err := p.run(ctx, job)
+	if err != nil {
+		return err
+	}
+	answer.Schema = job + "/1"
+	if g.json {
+		err = a.printJSON(answer)
+	} else {
+		err = a.printPass(answer)
+	}
+	if err != nil {
+		return err
+	}
+	return answer.exit(flags.failOn)
+}
+
+// run takes the record's lock and makes the pass.
+func (p *pass) run(ctx context.Context, job string) (_ *passAnswer, err error) {
+	targets, options, err := p.targets()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := db.TakeLock(ctx, p.cfg.Database, p.app.clock, p.flags.wait, func(held *db.LockedError) {
+		fmt.Fprintf(p.app.stderr, "monitor: %v; waiting for it for up to %s\n", held, p.flags.wait)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	record, err := db.Open(ctx, p.cfg.Database)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, record.Close()) }()
+
+	id, err := record.StartRun(ctx, p.app.clock.Now(), job, buildVersion().Version, p.cfg.Hash())
+	if err != nil {
+		return nil, err
+	}
+	answer, err := p.work(ctx, record, targets, options)
+	outcome := audit.Failed
+	if err == nil {
+		outcome = answer.Outcome
+	}
+	summary, jsonErr := json.Marshal(answer)
+	// The diary is kept also for a run that was interrupted.
+	return answer, errors.Join(err, jsonErr, record.FinishRun(context.WithoutCancel(ctx), p.app.clock.Now(), id, outcome, summary))
+}
+
+// target is one PyPI project to audit.
+type target struct {
+	project config.Project
+	on      config.PyPIProject
+	index   config.Index
+}
+
+// targets resolves --project and --since.
+func (p *pass) targets() ([]target, audit.Options, error) {
+	options := audit.Options{Deep: p.flags.deep}
+	if p.flags.since != "" {
+		day, err := time.Parse(time.DateOnly, p.flags.since)
+		if err != nil {
+			return nil, options, usage("--since %q: write a date as 2026-11-01", p.flags.since)
+		}
+		options.Since = day
+	}
+	var all []target
+	matched := map[string]bool{}
+	for _, project := range p.cfg.Projects {
+		for _, on := range project.PyPI {
+			wanted := len(p.flags.projects) == 0
+			for _, name := range p.flags.projects {
+				if name == project.Name || name == on.String() {
+					wanted, matched[name] = true, true
+				}
+			}
+			index, ok := p.cfg.Index(on.Index)
+			if wanted && ok {
+				all = append(all, target{project, on, index})
+			}
+		}
+	}
+	for _, name := range p.flags.projects {
+		if !matched[name] {
+			return nil, options, usage("--project %q: the configuration has no such project", name)
+		}
+	}
+	return all, options, nil
+}
+
+// work audits the targets, and delivers the outbox if that is wanted.
+func (p *pass) work(ctx context.Context, record *db.DB, targets []target, options audit.Options) (*passAnswer, error) {
+	answer := &passAnswer{Outcome: audit.Complete, Projects: []audit.Summary{}, Findings: []audit.Finding{}}
+	client := p.app.client(p.cfg, p.logger)
+	defer client.Close()
+	auditor, err := p.auditor(ctx, record, client)
+	if err != nil {
+		return answer, err
+	}
+	for _, t := range targets {
+		summary, err := auditor.Project(ctx, t.project, t.on, t.index, options)
+		answer.Projects = append(answer.Projects, summary)
+		if err != nil {
+			return answer, err
+		}
+		if !summary.Complete() {
+			answer.Outcome = audit.Incomplete
+		}
+	}
+	answer.Requests = client.Requests()
+	if p.deliver {
+		if err := p.deliverOutbox(ctx, record, answer); err != nil {
+			return answer, err
+		}
+	}
+	open, err := record.Findings(ctx, db.FindingFilter{Statuses: []audit.Status{audit.Open}})
+	if err != nil {
+		return answer, err
+	}
+	answer.Findings = append(answer.Findings, slices.DeleteFunc(open, func(f audit.Finding) bool {
+		return !slices.ContainsFunc(targets, func(t target) bool {
+			return f.Project == t.project.Name && f.Index == t.on.Index && f.PyPIProject == t.on.Name
+		})
+	})...)
+	return answer, nil
+}
+
+// auditor wires the audit.
+func (p *pass) auditor(ctx context.Context, record *db.DB, client pypi.Fetcher) (*audit.Auditor, error) {
+	set, err := p.app.roots(ctx, p.cfg, p.app.client(p.cfg, p.logger), p.logger)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := p.app.attestVerifier(set)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range set.Roots {
+		root := audit.TrustedRoot{SHA256: r.SHA256, Source: r.Source, Body: r.JSON, ExpiresAt: r.ExpiresAt}
+		if err := record.SaveTrustedRoot(ctx, p.app.clock.Now(), root); err != nil {
+			return nil, err
+		}
+	}
+	return &audit.Auditor{Store: record, PyPI: pypi.NewClient(client), Verifier: audit.NewVerifier(verifier, set.Digest()), Rules: ruleSet(p.cfg),
+		Clock: p.app.clock, Logger: p.logger, Progress: p.app.progress(p.logger), Channels: channelNames(p.cfg), RecheckAfter: p.cfg.RecheckAfter}, nil
+}
+
+// deliverOutbox makes a pass over the outbox.
+func (p *pass) deliverOutbox(ctx context.Context, record *db.DB, answer *passAnswer) error {
+	worker := &notify.Worker{Outbox: record, Channels: p.channels, Clock: p.app.clock, Logger: p.logger}
+	var err error
+	if answer.Deliveries, err = worker.Deliver(ctx); err != nil {
+		return err
+	}
+	for _, d := range answer.Deliveries {
+		if d.Pending > 0 {
+			answer.Outcome = audit.Incomplete
+		}
+	}
+	return nil
+}
+
+// exit is the command's exit code as an error, nil where everything is in order.
+func (p *passAnswer) exit(failOn string) error {
+	if failOn != "none" {
+		for _, f := range p.Findings {
+			if f.Severity.AtLeast(audit.Severity(failOn)) {
+				return &exitError{code: exitFindings}
+			}
+		}
+	}
+	if p.Outcome != audit.Complete {
+		return &exitError{code: exitUnknown}
+	}
+	return nil
+}
+
+// printPass prints a pass for people: a line a project, the findings, what stayed unknown.
+func (a *app) printPass(answer *passAnswer) error {
+	for _, s := range answer.Projects {
+		var states []string
+		total := 0
+		for _, state := range []audit.FileState{audit.FileVerified, audit.FileLegacy, audit.FileUnsigned, audit.FileWrong, audit.FileUnknown, audit.FileGone} {
+			if n := s.Files[state]; n > 0 {
+				states = append(states, fmt.Sprintf("%d %s", n, state))
+				total += n
+			}
+		}
+		line(a.stdout, "%s/%s: %d files in %d releases: %s", s.Index, s.PyPIProject, total, s.Releases, strings.Join(states, ", "))
+		for _, t := range s.Troubles {
+			line(a.stdout, "  unknown: %s", t)
+		}
+		for _, rule := range slices.Sorted(maps.Keys(s.Unread)) {
+			line(a.stdout, "  not looked at: %s for %d files (the ledger that could tell is not read by this version)", rule, s.Unread[rule])
+		}
+		if s.Waiting > 0 {
+			line(a.stdout, "  %d conditions are still within their grace period", s.Waiting)
+		}
+	}
+	if err := a.printFindings(answer.Findings); err != nil {
+		return err
+	}
+	for _, d := range answer.Deliveries {
+		line(a.stdout, "%s: %d alerts delivered, %d pending%s", d.Channel, d.Delivered, d.Pending, because(d.Problem))
+	}
+	return nil
+}
+
+// because adds a reason where there is one.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/db"
+)
+
+// statusAnswer is the JSON of status.
+type statusAnswer struct {
+	Schema       string                 `json:"schema"`
+	Record       string                 `json:"record"`
+	Projects     []db.ProjectStatus     `json:"projects"`
+	OpenFindings map[audit.Severity]int `json:"open_findings"`
+	TrustedRoots []trustedRootStatus    `json:"trusted_roots"`
+	Outbox       []db.OutboxDepth       `json:"outbox"`
+	LastRuns     []db.Run               `json:"last_runs"`
+	// Coverage says in words what was looked at and what was not.
+	Coverage []string `json:"coverage"`
+}
+
+type trustedRootStatus struct {
+	SHA256    string `json:"sha256"`
+	Source    string `json:"source"`
+	ExpiresAt string `json:"expires_at,omitempty"`
+}
+
+// coverage is what this version looks at, in words. A report never says more than that.
+var coverage = []string{
+	"releases: every file that PyPI lists, each attestation served with it, verified against the trusted roots",
+	"log entries: those that attestations name, proven by the inclusion proofs that come with them; the logs themselves are not read",
+	"certificates: those in attestations; Fulcio's CT logs are not read",
+	"GitHub's attestation store is not read: whether a file has SLSA provenance there is unknown",
+}
+
+func (a *app) statusCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show where the record stands: projects, findings, outbox, last runs, coverage",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := g.loadConfig()
+			if err != nil {
+				return err
+			}
+			record, err := openRecord(c.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			defer record.Close()
+			s, err := readStatus(c, record)
+			if err != nil {
+				return err
+			}
+			if g.json {
+				return a.printJSON(s)
+			}
+			return a.printStatus(s)
+		},
+	}
+}
+
+// readStatus gathers the answer from the record.
+func readStatus(c *cobra.Command, record *db.DB) (*statusAnswer, error) {
+	ctx := c.Context()
+	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: coverage}
+	var err error
+	if s.Projects, err = record.Projects(ctx); err != nil {
+		return nil, err
+	}
+	if s.Outbox, err = record.OutboxDepths(ctx); err != nil {
+		return nil, err
+	}
+	if s.LastRuns, err = record.LastRuns(ctx); err != nil {
+		return nil, err
+	}
+	open, err := record.Findings(ctx, db.FindingFilter{Statuses: []audit.Status{audit.Open}})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range open {
+		s.OpenFindings[f.Severity]++
+	}
+	roots, err := record.TrustedRoots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range roots {
+		t := trustedRootStatus{SHA256: r.SHA256, Source: r.Source}
+		if !r.ExpiresAt.IsZero() {
+			t.ExpiresAt = r.ExpiresAt.UTC().Format("2006-01-02T15:04:05Z")
+		}
+		s.TrustedRoots = append(s.TrustedRoots, t)
+	}
+	return s, nil
+}
+
+func (a *app) printStatus(s *statusAnswer) error {
+	var rows [][]string
+	for _, p := range s.Projects {
+		var states []string
+		for _, state := range slices.Sorted(maps.Keys(p.Files)) {
+			states = append(states, fmt.Sprintf("%d %s", p.Files[state], state))
+		}
+		trouble := "-"
+		if p.Failure != "" {
+			trouble = "failing since " + when(p.FailingSince) + ": " + p.Failure
+		}
+		rows = append(rows, []string{p.Index + "/" + p.Name, p.Status, fmt.Sprint(p.Serial), when(p.CheckedAt), strings.Join(states, ", "), trouble})
+	}
+	if err := a.table([]string{"PROJECT", "STATUS", "SERIAL", "CHECKED", "FILES", "TROUBLE"}, rows); err != nil {
+		return err
+	}
+	var open []string
+	for _, severity := range audit.Severities() {
+		if n := s.OpenFindings[severity]; n > 0 {
+			open = append(open, fmt.Sprintf("%d %s", n, severity))
+		}
+	}
+	if len(open) == 0 {
+		open = []string{"none"}
+	}
+	line(a.stdout, "open findings: %s", strings.Join(open, ", "))
+	for _, r := range s.TrustedRoots {
+		expires := "does not expire"
+		if r.ExpiresAt != "" {
+			expires = "expires " + r.ExpiresAt
+		}
+		line(a.stdout, "trusted root: %s, sha256:%s, %s", r.Source, r.SHA256, expires)
+	}
+	for _, d := range s.Outbox {
+		line(a.stdout, "outbox %s: %d pending, %d delivered%s", d.Channel, d.Pending, d.Delivered, because(d.LastError))
+	}
+	for _, r := range s.LastRuns {
+		end := "has not ended: still running, or killed"
+		if !r.FinishedAt.IsZero() {
+			end = string(r.Outcome) + " at " + when(r.FinishedAt)
+		}
+		line(a.stdout, "last %s: started %s, %s", r.Job, when(r.StartedAt), end)
+	}
+	for _, text := range s.Coverage {
+		line(a.stdout, "coverage: %s", text)
+	}
+	return nil
+}

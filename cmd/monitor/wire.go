@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lmittmann/tint"
+
+	"github.com/rekoncile/rekoncile/internal/attest"
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/config"
+	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/fetch"
+	"github.com/rekoncile/rekoncile/internal/notify"
+	"github.com/rekoncile/rekoncile/internal/pypi"
+	"github.com/rekoncile/rekoncile/internal/trust"
+)
+
+// logger makes the program's logger: on standard error, text for people and JSON for machines.
+func (a *app) logger(g *globals) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if a.errTerminal {
+		level = slog.LevelWarn // a person watches the progress bar
+	}
+	if g.logLevel != "" {
+		if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
+			return nil, usage("--log-level %q: use debug, info, warn or error", g.logLevel)
+		}
+	}
+	switch format := g.logFormat; {
+	case format == "text" || format == "" && a.errTerminal:
+		return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{Level: level, NoColor: !a.errTerminal, TimeFormat: time.TimeOnly})), nil
+	case format == "json" || format == "":
+		return slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level})), nil
+	default:
+		return nil, usage("--log-format %q: use text or json", format)
+	}
+}
+
+// client makes the HTTP client of a configuration: only its hosts, within their budgets.
+func (a *app) client(cfg *config.Config, logger *slog.Logger) *fetch.Client {
+	o := fetch.Options{Clock: a.clock, Logger: logger, UserAgent: userAgent(cfg.Contact), Allow: fetch.Allow{HTTP: cfg.AllowHTTP},
+		Budgets: map[string]fetch.Budget{}, DefaultBudget: fetch.Budget{Requests: 120, Per: time.Minute}}
+	host := func(address string) {
+		if u, err := url.Parse(address); err == nil {
+			o.Allow.Hosts = append(o.Allow.Hosts, u.Host)
+			if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsLoopback() {
+				o.Budgets[strings.ToLower(u.Host)] = fetch.Budget{} // one's own machine needs no politeness
+			}
+		}
+	}
+	for _, x := range cfg.Indexes {
+		host(x.URL)
+		o.Allow.Hosts = append(o.Allow.Hosts, x.FileHosts...)
+	}
+	for _, s := range cfg.Trust {
+		host(s.TUF)
+	}
+	for name, b := range cfg.Budgets {
+		o.Budgets[name] = fetch.Budget{Requests: b.Requests, Per: b.Per}
+	}
+	return fetch.New(o)
+}
+
+// userAgent says who asks, and whom to write to.
+func userAgent(contact string) string {
+	if contact == "" {
+		contact = "https://github.com/rekoncile/rekoncile"
+	}
+	return "rekoncile/" + buildVersion().Version + " (+" + contact + ")"
+}
+
+// roots loads the configuration's trusted roots.
+func (a *app) roots(ctx context.Context, cfg *config.Config, client *fetch.Client, logger *slog.Logger) (*trust.Set, error) {
+	var sources []trust.Source
+	for _, s := range cfg.Trust {
+		src := trust.Source{TUF: s.TUF, RootFile: s.RootFile, Cache: s.Cache, TrustedRoot: s.TrustedRoot}
+		if src.TUF != "" && src.Cache == "" {
+			dir, err := os.UserCacheDir()
+			if err != nil {
+				return nil, usage("there is no folder for the cache of %s (%v): set trust.cache in the configuration", src.TUF, err)
+			}
+			src.Cache = filepath.Join(dir, "rekoncile", "tuf")
+		}
+		sources = append(sources, src)
+	}
+	return trust.Load(ctx, sources, trust.Options{Now: a.clock.Now, Client: tufClient{client}, Logger: logger})
+}
+
+// tufClient lets a TUF client make its requests through the polite one, which knows budgets, caps and retries.
+type tufClient struct{ client *fetch.Client }
+
+func (t tufClient) Do(q *http.Request) (*http.Response, error) {
+	const most = 16 << 20
+	r, err := t.client.Do(q.Context(), fetch.Request{URL: q.URL.String(), MaxBytes: most})
+	var status *fetch.StatusError
+	switch {
+	case errors.As(err, &status): // 404 is how a TUF repository says that there is no newer root
+		return &http.Response{StatusCode: status.Status, Status: http.StatusText(status.Status), Header: http.Header{}, Body: http.NoBody, Request: q}, nil
+	case err != nil:
+		return nil, err
+	}
+	return &http.Response{StatusCode: r.Status, Status: http.StatusText(r.Status), Header: r.Header, ContentLength: int64(len(r.Body)),
+		Body: io.NopCloser(bytes.NewReader(r.Body)), Request: q}, nil
+}
+
+// attestVerifier makes the verifier of bundles and attestations over trusted roots.
+func (a *app) attestVerifier(set *trust.Set) (*attest.Verifier, error) {
+	return attest.NewVerifier(set.Material(), attest.Options{Now: a.clock.Now, SameName: pypi.SameDistribution})
+}
+
+// ruleSet applies the configuration's settings to the rules.
+func ruleSet(cfg *config.Config) audit.RuleSet {
+	settings := map[string]audit.Setting{}
+	for id, s := range cfg.Rules {
+		settings[id] = audit.Setting{Severity: audit.Severity(s.Severity), Grace: s.Grace}
+	}
+	return audit.NewRuleSet(settings)
+}
+
+// channels makes the configured channels.
+func channels(cfg *config.Config) ([]notify.Channel, error) {
+	if cfg.Alerts.Slack == nil {
+		return nil, nil
+	}
+	webhook, err := cfg.Alerts.Slack.Webhook.Read()
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	slack, err := notify.NewSlack(webhook, &http.Client{
+		Timeout:       30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return []notify.Channel{slack}, nil
+}
+
+// channelNames are the names under which the outbox knows the configured channels.
+func channelNames(cfg *config.Config) []string {
+	if cfg.Alerts.Slack == nil {
+		return nil
+	}
+	return []string{notify.SlackName}
+}
+
+// openRecord opens the record for a command that only looks, or decides on findings.
+func openRecord(ctx context.Context, cfg *config.Config) (*db.DB, error) {
+	return db.OpenExisting(ctx, cfg.Database)
+}

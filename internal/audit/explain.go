@@ -1,0 +1,108 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/rekoncile/rekoncile/internal/attest"
+)
+
+// Examination is one piece of a finding's evidence, looked at again without any network.
+type Examination struct {
+	Evidence Evidence `json:"evidence"`
+	// Confirmed says that looking at it again gave what the finding says. Where nothing can be computed again (an
+	// unsigned claim, an error message) it is false, and Note says what the evidence is.
+	Confirmed bool   `json:"confirmed"`
+	Note      string `json:"note"`
+	// Attestation is what verifying it again gave.
+	Attestation *AttestationFacts `json:"attestation,omitempty"`
+}
+
+// Examine looks at a finding's evidence again. document returns a document of the record by its digest, nil for none;
+// v verifies with the trusted roots of the record.
+func Examine(f Finding, v *Verifier, document func(sha256 string) ([]byte, error)) ([]Examination, error) {
+	var all []Examination
+	for _, e := range f.Evidence {
+		x := Examination{Evidence: e}
+		switch e.Kind {
+		case "attestation":
+			body, err := document(e.SHA256)
+			if err != nil {
+				return nil, err
+			}
+			x.attestation(f, v, body)
+		case "provenance", "previous-provenance":
+			body, err := document(e.SHA256)
+			if err != nil {
+				return nil, err
+			}
+			x.Confirmed = body != nil
+			x.Note = fmt.Sprintf("the document is in the record, %d bytes; nobody signed it as a whole", len(body))
+			if body == nil {
+				x.Note = "the document is not in the record"
+			}
+		case "listing-entry":
+			x.listingEntry(f)
+		default:
+			x.Note = "what the index said at that time; nobody signed it, so it cannot be verified again"
+		}
+		all = append(all, x)
+	}
+	return all, nil
+}
+
+// attestation verifies an attestation again and compares the outcome with the finding's.
+func (x *Examination) attestation(f Finding, v *Verifier, body []byte) {
+	if body == nil {
+		x.Note = "the document is not in the record"
+		return
+	}
+	verified := v.Document(body, f.File, f.SHA256)
+	if verified.Problem != "" {
+		x.Note = "the document cannot be read: " + verified.Problem
+		return
+	}
+	for _, a := range verified.Attestations {
+		if a.Facts.Bundle != x.Evidence.Bundle || a.Facts.Index != x.Evidence.Attestation {
+			continue
+		}
+		facts := a.Facts
+		x.Attestation = &facts
+		failed := ""
+		if c := facts.Failed(); c != nil {
+			failed = c.Name
+		}
+		x.Confirmed = failed == x.Evidence.Check
+		switch {
+		case !x.Confirmed && failed == "":
+			x.Note = fmt.Sprintf("it verifies now: check %q no longer fails", x.Evidence.Check)
+		case !x.Confirmed:
+			x.Note = fmt.Sprintf("check %q fails now, check %q did when the finding was made", failed, x.Evidence.Check)
+		case failed == "":
+			x.Note = "it verifies: the signature, the certificate and the log entry are genuine"
+		case facts.Status == attest.Unsupported:
+			x.Note = fmt.Sprintf("check %q meets a form that is not supported, again", failed)
+		default:
+			x.Note = fmt.Sprintf("check %q fails, again", failed)
+		}
+		return
+	}
+	x.Note = "the document holds no such attestation"
+}
+
+// listingEntry compares a listing's entry, kept as served, with the finding's subject.
+func (x *Examination) listingEntry(f Finding) {
+	var entry struct {
+		Filename string            `json:"filename"`
+		Hashes   map[string]string `json:"hashes"`
+	}
+	if err := json.Unmarshal(x.Evidence.Data, &entry); err != nil {
+		x.Note = "the entry cannot be read: " + err.Error()
+		return
+	}
+	if f.File != "" && (entry.Filename != f.File || entry.Hashes["sha256"] != f.SHA256) {
+		x.Note = fmt.Sprintf("the entry is about %s sha256:%s", entry.Filename, entry.Hashes["sha256"])
+		return
+	}
+	x.Confirmed, x.Note = true, "the entry of the index's listing, kept as served; the index does not sign it"
+}

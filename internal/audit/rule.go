@@ -1,0 +1,142 @@
+package audit
+
+import (
+	"slices"
+	"time"
+)
+
+// Rule identifiers, as they appear in findings, in the configuration and in docs/rules.md.
+const (
+	NoProvenance          = "no-provenance"
+	InvalidAttestation    = "invalid-attestation"
+	DigestMismatch        = "digest-mismatch"
+	UnexpectedIdentity    = "unexpected-identity"
+	WrongGrade            = "wrong-grade"
+	PublisherMismatch     = "publisher-mismatch"
+	PredicateMismatch     = "predicate-mismatch"
+	MissingSLSAProvenance = "missing-slsa-provenance"
+	UnloggedAttestation   = "unlogged-attestation"
+	ProvenanceRemoved     = "provenance-removed"
+	ProvenanceReplaced    = "provenance-replaced"
+	FileReplaced          = "file-replaced"
+	FileRemoved           = "file-removed"
+	ReleaseYanked         = "release-yanked"
+	ProjectQuarantined    = "project-quarantined"
+	OwnershipChanged      = "ownership-changed"
+	SourceUnreachable     = "source-unreachable"
+	CoverageGap           = "coverage-gap"
+)
+
+// Rule is one thing that the reconciliation looks for.
+type Rule struct {
+	ID string
+	// About is the subject's kind: "file", "release", "project" or "monitor".
+	About string
+	// Severity is the default; the configuration may set another.
+	Severity Severity
+	// Grace is how long the condition may hold before it is a finding.
+	Grace time.Duration
+	// Sentence says what the rule means, for people.
+	Sentence string
+	// Advice says what to do about a finding.
+	Advice string
+}
+
+// Rules lists every rule that this version judges, in the order of docs/rules.md.
+func Rules() []Rule {
+	return []Rule{
+		{NoProvenance, "file", High, 2 * time.Hour,
+			"A published file carries no attestation although the project promises one.",
+			"Find out who uploaded the file and how. If it was uploaded by hand, yank it and publish the release again through the release workflow; if nobody knows, treat the project's PyPI credentials as stolen."},
+		{InvalidAttestation, "file", Critical, 0,
+			"An attestation served with a file does not verify.",
+			"Do not trust the file. Compare its bytes with a build of your own, yank it, and report to security@pypi.org if PyPI accepted what does not verify."},
+		{DigestMismatch, "file", Critical, 0,
+			"An attestation served with a file, or the file that the index hands out, is about other bytes than the index lists.",
+			"Do not install the file. Yank the release, keep both copies as evidence, and report to security@pypi.org."},
+		{UnexpectedIdentity, "file", Critical, 0,
+			"A valid attestation of a file was made by an identity that the policy does not know.",
+			"Find out what ran under that identity (the run's link is in the evidence). If it is legitimate, add a grade for it; if not, yank the file and treat the publishing credentials as stolen."},
+		{WrongGrade, "file", Critical, 0,
+			"A valid attestation of a file was made by the project itself, but for another purpose than publishing this file.",
+			"The file was signed by a workflow run that must not publish here (a CI build, a pull request, another branch). Find out how it came to be uploaded, yank it, and publish it again from the release job. Note that `gh attestation verify --owner` accepts such a file."},
+		{PublisherMismatch, "file", Medium, 0,
+			"The index's own record of the publisher disagrees with the signing certificate.",
+			"The publisher record is the index's unsigned claim. Compare it with the trusted publishers configured for the project, and tell the index's operators if they cannot explain it."},
+		{PredicateMismatch, "file", High, 0,
+			"An attestation's predicate is not of an expected type or shape, or contradicts the certificate that signed it.",
+			"Whoever can run the workflow chose the predicate's content. Find out which step wrote it, and do not rely on what it claims."},
+		{MissingSLSAProvenance, "file", Medium, 2 * time.Hour,
+			"A published file has no valid SLSA provenance although the project promises it.",
+			"Check the attest step of the release workflow; attest the file's digest again from the same run if the project's policy allows it."},
+		{UnloggedAttestation, "file", High, 0,
+			"An attestation is in no transparency log.",
+			"A signature that nobody logged cannot be monitored. Publish the file again with a client that logs, and ask the index why it was accepted."},
+		{ProvenanceRemoved, "file", High, time.Hour,
+			"The index served provenance for a file and no longer does, while the file is still there.",
+			"Ask the index's operators why: maintainers cannot remove provenance on their own. The last copy is kept in the record."},
+		{ProvenanceReplaced, "file", High, 0,
+			"The index serves other provenance for a file than it did before.",
+			"Compare the two documents (both are kept in the record) and ask the index's operators what changed."},
+		{FileReplaced, "file", Critical, 0,
+			"A filename now stands for other bytes than before.",
+			"Indexes promise that this cannot happen. Do not install the file, keep both digests, and report to security@pypi.org at once."},
+		{FileRemoved, "file", High, 0,
+			"A published file is gone from the index.",
+			"If the project removed it on purpose, acknowledge the finding; if not, look at the project's security history on the index and at who holds its credentials."},
+		{ReleaseYanked, "release", Info, 0,
+			"A release is yanked.",
+			"Nothing, if the project yanked it. The reason that the index gives is in the finding."},
+		{ProjectQuarantined, "project", High, 0,
+			"The index's administrators quarantined the project.",
+			"Its files are hidden until the administrators release it. Contact them."},
+		{OwnershipChanged, "project", Medium, 0,
+			"The project's owners or maintainers on the index changed.",
+			"Confirm that the change was intended; if nobody knows of it, treat the account that made it as stolen."},
+		{SourceUnreachable, "monitor", Medium, 6 * time.Hour,
+			"A source could not be read for longer than its grace period: what it would say is unknown.",
+			"Look at the error in the evidence, at the machine's network and at the service's status page. Until it answers, nothing is known about what it covers."},
+		{CoverageGap, "monitor", Medium, 6 * time.Hour,
+			"Something that was found cannot be judged by this version: it is neither good nor bad.",
+			"Look at the evidence by other means, and look for a newer version of the monitor."},
+	}
+}
+
+// RuleIDs lists the identifiers of Rules.
+func RuleIDs() []string {
+	var ids []string
+	for _, r := range Rules() {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// Setting is what the configuration changes of a rule.
+type Setting struct {
+	Severity Severity // "" keeps the default
+	Grace    *time.Duration
+}
+
+// RuleSet is the rules with the configuration's settings applied.
+type RuleSet map[string]Rule
+
+// NewRuleSet applies settings, keyed by rule id, to the rules' defaults. Unknown ids are ignored: config
+// has refused them.
+func NewRuleSet(settings map[string]Setting) RuleSet {
+	set := RuleSet{}
+	for _, r := range Rules() {
+		if s, ok := settings[r.ID]; ok {
+			if s.Severity != "" {
+				r.Severity = s.Severity
+			}
+			if s.Grace != nil {
+				r.Grace = *s.Grace
+			}
+		}
+		set[r.ID] = r
+	}
+	return set
+}
+
+// Known reports whether id names a rule of this version.
+func Known(id string) bool { return slices.Contains(RuleIDs(), id) }
