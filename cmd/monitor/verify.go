@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -113,12 +114,13 @@ func (a *app) verify(ctx context.Context, g *globals, flags verifyFlags, file st
 		return nil, err
 	}
 	answer := &verifyAnswer{Schema: "verify/1", File: artifact.Name, SHA256: artifact.SHA256}
-	var raw []byte
+	served := servedFile{uploadedAt: a.clock.Now()}
 	if flags.provenance != "" {
-		raw, answer.Source, err = a.readProvenance(flags.provenance)
+		served.provenance, served.source, err = a.readProvenance(flags.provenance)
 	} else {
-		raw, answer.Source, err = a.fetchProvenance(ctx, g, cfg, flags.index, artifact)
+		served, err = a.askIndex(ctx, g, cfg, flags.index, artifact)
 	}
+	answer.Source = served.source
 	var differs *differsError
 	switch {
 	case errors.As(err, &differs):
@@ -127,11 +129,12 @@ func (a *app) verify(ctx context.Context, g *globals, flags verifyFlags, file st
 	case err != nil:
 		return nil, err
 	}
-	return answer, a.inspect(cfg, flags, verifier, artifact, raw, answer)
+	return answer, a.inspect(cfg, flags, verifier, artifact, served, answer)
 }
 
 // inspect verifies the attestations and has their identities judged by whoever is there to judge.
-func (a *app) inspect(cfg *config.Config, flags verifyFlags, v *audit.Verifier, artifact attest.Artifact, raw []byte, answer *verifyAnswer) error {
+func (a *app) inspect(cfg *config.Config, flags verifyFlags, v *audit.Verifier, artifact attest.Artifact, served servedFile, answer *verifyAnswer) error {
+	raw := served.provenance
 	doc := &audit.DocumentFacts{}
 	whole := true
 	if raw != nil {
@@ -171,7 +174,7 @@ func (a *app) inspect(cfg *config.Config, flags verifyFlags, v *audit.Verifier, 
 		state, doc = audit.ProvenanceNone, nil
 	}
 	answer.Inspection = judge.Inspect(project, audit.FileFacts{Filename: artifact.Name, SHA256: artifact.SHA256, Version: version,
-		FirstSeen: epoch, UploadedAt: a.clock.Now(), Provenance: audit.ProvenanceFacts{State: state, Document: doc}}, whole)
+		FirstSeen: epoch, UploadedAt: served.uploadedAt, Provenance: audit.ProvenanceFacts{State: state, Document: doc}}, whole)
 	return nil
 }
 
@@ -276,50 +279,58 @@ func (e *differsError) Error() string {
 	return fmt.Sprintf("digest-mismatch: %s is sha256:%s, the index lists sha256:%s", e.name, e.got, e.listed)
 }
 
-// fetchProvenance asks the index for a file's provenance, nil where it has none.
-func (a *app) fetchProvenance(ctx context.Context, g *globals, cfg *config.Config, indexName string, artifact attest.Artifact) ([]byte, string, error) {
+// servedFile is what an index serves about a file.
+type servedFile struct {
+	provenance []byte // nil for none
+	source     string
+	uploadedAt time.Time
+}
+
+// askIndex asks the index for a file and its provenance.
+func (a *app) askIndex(ctx context.Context, g *globals, cfg *config.Config, indexName string, artifact attest.Artifact) (servedFile, error) {
+	var none servedFile
 	index, ok := cfg.Index(indexName)
 	if !ok {
-		return nil, "", usage("--index %q: the configuration has no such index", indexName)
+		return none, usage("--index %q: the configuration has no such index", indexName)
 	}
 	if artifact.Name == "" {
-		return nil, "", usage("the file's name is not known: give --name, or the attestations with --provenance")
+		return none, usage("the file's name is not known: give --name, or the attestations with --provenance")
 	}
 	name, err := pypi.ParseFilename(artifact.Name)
 	if err != nil {
-		return nil, "", usage("%w; give the distribution's name with --name, or the attestations with --provenance", err)
+		return none, usage("%w; give the distribution's name with --name, or the attestations with --provenance", err)
 	}
 	logger, err := a.logger(g)
 	if err != nil {
-		return nil, "", err
+		return none, err
 	}
 	client := a.client(cfg, logger)
 	defer client.Close()
 	ask := pypi.NewClient(client)
 	listing, err := ask.Listing(ctx, pypi.Index{URL: index.URL}, name.Project, "", 0)
 	if err != nil {
-		return nil, "", err
+		return none, err
 	}
 	for _, f := range listing.Files {
 		if f.Filename != artifact.Name {
 			continue
 		}
 		if f.SHA256 != artifact.SHA256 {
-			return nil, "", &differsError{f.Filename, artifact.SHA256, f.SHA256}
+			return none, &differsError{f.Filename, artifact.SHA256, f.SHA256}
 		}
 		if f.ProvenanceURL == "" {
-			return nil, index.URL + "/simple/" + name.Project + "/", nil
+			return servedFile{nil, index.URL + "/simple/" + name.Project + "/", f.UploadedAt}, nil
 		}
 		answer, err := ask.Provenance(ctx, pypi.Index{URL: index.URL}, f.ProvenanceURL, "")
 		if err != nil {
-			return nil, "", err
+			return none, err
 		}
 		if answer.State == pypi.ProvenanceForbidden {
-			return nil, "", fmt.Errorf("the index refuses to serve %s (403)", f.ProvenanceURL)
+			return none, fmt.Errorf("the index refuses to serve %s (403)", f.ProvenanceURL)
 		}
-		return answer.Body, f.ProvenanceURL, nil
+		return servedFile{answer.Body, f.ProvenanceURL, f.UploadedAt}, nil
 	}
-	return nil, "", fmt.Errorf("%s lists no file %s", index.URL, artifact.Name)
+	return none, fmt.Errorf("%s lists no file %s", index.URL, artifact.Name)
 }
 
 // readKey reads a PEM public key; nil for no file.

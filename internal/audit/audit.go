@@ -105,7 +105,9 @@ func (a *Auditor) Project(ctx context.Context, project config.Project, on config
 		return s, err
 	}
 	c.facts.URL = index.URL + "/simple/" + on.Name + "/"
-	judge := &Judge{Policy: project.Policy, Rules: a.Rules, Now: a.Clock.Now(), RemovalsExpected: slices.Contains(project.ExpectRemovals, on)}
+	// The record keeps microseconds: what is judged must be what is read back.
+	judge := &Judge{Policy: project.Policy, Rules: a.Rules, Now: a.Clock.Now().UTC().Truncate(time.Microsecond),
+		RemovalsExpected: slices.Contains(project.ExpectRemovals, on)}
 	err = c.settle(ctx, judge)
 	return s, err
 }

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/rekoncile/rekoncile/internal/clock"
+	"github.com/rekoncile/rekoncile/internal/config"
+	"github.com/rekoncile/rekoncile/internal/sandbox"
+)
+
+// TestMain lets the scripts run the real program as the command monitor, in a process of its own.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"monitor": main})
+}
+
+// TestScripts runs the scripts in testdata/script. Each has a world of its own; config.yaml is the embedded preset
+// pointed at it.
+//
+//	case NAME [prepare|apply|confirm]   lets a case of the catalogue happen (apply by default)
+//	slack N [TEXT…]                     Slack got N messages so far, one of which holds each text
+//	requests N PATH                     the index was asked N times for paths that begin so; then forgets them
+//	fetch PATH FILE                     saves what the index serves
+//	download PROJECT FILE               saves a distribution file
+//	break PATH STATUS                   the index answers so from now on; "mend" ends it
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: false,
+		RequireUniqueNames:  true,
+		Setup:               setupWorld,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"case": caseCmd, "slack": slackCmd, "requests": requestsCmd, "fetch": fetchCmd, "download": downloadCmd, "break": breakCmd, "mend": mendCmd,
+		},
+	})
+}
+
+type worldKey struct{}
+
+type mendKey struct{}
+
+func worldOf(ts *testscript.TestScript) *sandbox.World { return ts.Value(worldKey{}).(*sandbox.World) }
+
+func setupWorld(env *testscript.Env) error {
+	world, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		return err
+	}
+	if err := sandbox.OnnxLike(world); err != nil {
+		return err
+	}
+	if err := world.Start(); err != nil {
+		return err
+	}
+	env.Defer(func() {
+		if err := world.Close(); err != nil {
+			env.T().Log(err)
+		}
+	})
+	env.Values[worldKey{}] = world
+	env.Values[mendKey{}] = &[]func(){}
+	env.Setenv("SLACK_WEBHOOK", world.Slack.WebhookURL())
+	env.Setenv("INDEX", world.PyPI.URL())
+	env.Setenv("HOME", env.WorkDir)
+	if err := os.WriteFile(filepath.Join(env.WorkDir, "trusted_root.json"), world.TrustedRootJSON(), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(env.WorkDir, "config.yaml"), worldConfig(world), 0o644)
+}
+
+// worldConfig is the preset with its ids confirmed, pointed at a world.
+func worldConfig(world *sandbox.World) []byte {
+	text := strings.Replace(string(config.Preset()), "ids: unconfirmed", "ids: confirmed", 1)
+	return []byte(fmt.Sprintf(`database: monitor.db
+trust: [{trusted_root: trusted_root.json}]
+indexes: {pypi: {url: %q}}
+alerts: {slack: {webhook: "${SLACK_WEBHOOK}"}}
+%s`, world.PyPI.URL(), text))
+}
+
+func caseCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 || len(args) > 2 {
+		ts.Fatalf("usage: case NAME [prepare|apply|confirm]")
+	}
+	for _, c := range sandbox.Lies() {
+		if c.Name != args[0] {
+			continue
+		}
+		do := c.Apply
+		if len(args) == 2 {
+			do = map[string]func(*sandbox.World) error{"prepare": c.Prepare, "apply": c.Apply, "confirm": c.Confirm}[args[1]]
+		}
+		ts.Check(do(worldOf(ts)))
+		return
+	}
+	ts.Fatalf("there is no case %s", args[0])
+}
+
+func slackCmd(ts *testscript.TestScript, _ bool, args []string) {
+	messages := worldOf(ts).Slack.Messages()
+	var all []string
+	for _, m := range messages {
+		all = append(all, string(m.Body))
+	}
+	if fmt.Sprint(len(all)) != args[0] {
+		ts.Fatalf("slack has %d messages:\n%s", len(all), strings.Join(all, "\n"))
+	}
+	for _, text := range args[1:] {
+		if !strings.Contains(strings.Join(all, "\n"), text) {
+			ts.Fatalf("no message holds %q:\n%s", text, strings.Join(all, "\n"))
+		}
+	}
+}
+
+func requestsCmd(ts *testscript.TestScript, _ bool, args []string) {
+	n := 0
+	for _, q := range worldOf(ts).PyPI.Requests() {
+		if strings.HasPrefix(q.Path, args[1]) {
+			n++
+		}
+	}
+	worldOf(ts).PyPI.ForgetRequests()
+	if fmt.Sprint(n) != args[0] {
+		ts.Fatalf("the index was asked %d times for %s", n, args[1])
+	}
+}
+
+func downloadCmd(ts *testscript.TestScript, neg bool, args []string) {
+	digest := worldOf(ts).PyPI.SHA256(args[0], args[1])
+	fetchCmd(ts, neg, []string{"/files/" + args[0] + "/" + digest + "/" + args[1], args[1]})
+}
+
+func fetchCmd(ts *testscript.TestScript, _ bool, args []string) {
+	resp, err := http.Get(worldOf(ts).PyPI.URL() + args[0])
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if resp.StatusCode != http.StatusOK {
+		ts.Fatalf("%s: %s", args[0], resp.Status)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o644))
+}
+
+func breakCmd(ts *testscript.TestScript, _ bool, args []string) {
+	var status int
+	if _, err := fmt.Sscan(args[1], &status); err != nil {
+		ts.Fatalf("status %q: %v", args[1], err)
+	}
+	mends := ts.Value(mendKey{}).(*[]func())
+	*mends = append(*mends, worldOf(ts).PyPI.Break(sandbox.Fault{Path: args[0], Status: status}))
+}
+
+func mendCmd(ts *testscript.TestScript, _ bool, _ []string) {
+	mends := ts.Value(mendKey{}).(*[]func())
+	for _, mend := range *mends {
+		mend()
+	}
+	*mends = nil
+}
+
+// TestInterruptEndsAPassWithinAMoment runs the program with a context that ends while the index stalls.
+func TestInterruptEndsAPassWithinAMoment(t *testing.T) {
+	world, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sandbox.OnnxLike(world); err != nil {
+		t.Fatal(err)
+	}
+	if err := world.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer world.Close()
+	world.PyPI.Break(sandbox.Fault{Path: "/integrity/*", Stall: sandbox.StallBeforeHeaders})
+	dir := t.TempDir()
+	t.Setenv("SLACK_WEBHOOK", world.Slack.WebhookURL())
+	for name, body := range map[string][]byte{"trusted_root.json": world.TrustedRootJSON(), "config.yaml": worldConfig(world)} {
+		if err := os.WriteFile(filepath.Join(dir, name), body, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var stderr strings.Builder
+	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &stderr, clock: clock.Real()}
+	done := make(chan int)
+	go func() { done <- a.run(ctx, []string{"once", "-c", filepath.Join(dir, "config.yaml"), "--log-level", "error"}) }()
+	for asked := false; !asked; {
+		for _, q := range world.PyPI.Requests() {
+			asked = asked || strings.HasPrefix(q.Path, "/integrity/")
+		}
+	}
+	cancel()
+	if code := <-done; code != exitUnknown {
+		t.Errorf("exit code %d, want %d", code, exitUnknown)
+	}
+	if want := "monitor: interrupted; what was done is in the record, the next run goes on from there\n"; stderr.String() != want {
+		t.Errorf("it said %q", stderr.String())
+	}
+}
