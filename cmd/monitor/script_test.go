@@ -193,7 +193,9 @@ func TestInterruptEndsAPassWithinAMoment(t *testing.T) {
 	var stderr strings.Builder
 	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &stderr, clock: clock.Real()}
 	done := make(chan int)
-	go func() { done <- a.run(ctx, []string{"once", "-c", filepath.Join(dir, "config.yaml"), "--log-level", "error"}) }()
+	go func() {
+		done <- a.run(ctx, []string{"once", "-c", filepath.Join(dir, "config.yaml"), "--log-level", "error"})
+	}()
 	for asked := false; !asked; {
 		for _, q := range world.PyPI.Requests() {
 			asked = asked || strings.HasPrefix(q.Path, "/integrity/")
