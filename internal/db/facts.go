@@ -119,11 +119,11 @@ func attestations(ctx context.Context, q queryer, documentID int64) ([]audit.Att
 
 // Document returns a provenance document by its digest, nil where the record has none.
 func (db *DB) Document(ctx context.Context, sha256 string) ([]byte, error) {
-	return db.blob(ctx, `SELECT body FROM provenances WHERE sha256 = ? LIMIT 1`, sha256)
+	return db.body(ctx, `SELECT body FROM provenances WHERE sha256 = ? LIMIT 1`, sha256)
 }
 
-// blob reads one value, nil where there is none.
-func (db *DB) blob(ctx context.Context, query string, args ...any) ([]byte, error) {
+// body reads one value, nil where there is none.
+func (db *DB) body(ctx context.Context, query string, args ...any) ([]byte, error) {
 	var body []byte
 	err := db.r.QueryRowContext(ctx, query, args...).Scan(&body)
 	if err == sql.ErrNoRows {

@@ -141,18 +141,19 @@ func saveVerification(ctx context.Context, tx *sql.Tx, now time.Time, documentID
 }
 
 func saveAttestation(ctx context.Context, tx *sql.Tx, now time.Time, documentID int64, a audit.VerifiedAttestation) error {
-	certificate := sql.NullString{}
+	certificate := sql.NullInt64{}
 	if a.Certificate != nil {
-		certificate = sql.NullString{String: a.Certificate.SHA256, Valid: true}
-		if err := saveCertificate(ctx, tx, now, a.Certificate, a.Identity); err != nil {
+		id, err := saveCertificate(ctx, tx, now, a.Certificate, a.Identity)
+		if err != nil {
 			return err
 		}
+		certificate = sql.NullInt64{Int64: id, Valid: true}
 	}
 	facts, err := json.Marshal(a.Facts)
 	if err != nil {
 		return err
 	}
-	res, err := tx.ExecContext(ctx, `INSERT INTO attestations (provenance_id, bundle, position, status, predicate_type, certificate, facts)
+	res, err := tx.ExecContext(ctx, `INSERT INTO attestations (provenance_id, bundle, position, status, predicate_type, certificate_id, facts)
 		VALUES (?, ?, ?, ?, ?, ?, ?)`, documentID, a.Facts.Bundle, a.Facts.Index, a.Facts.Status, a.Facts.PredicateType, certificate, string(facts))
 	if err != nil {
 		return err
@@ -173,29 +174,47 @@ func saveAttestation(ctx context.Context, tx *sql.Tx, now time.Time, documentID 
 	return nil
 }
 
-func saveCertificate(ctx context.Context, tx *sql.Tx, now time.Time, c *attest.Certificate, id *identity.Identity) error {
+// saveCertificate stores a certificate, or adds the certificate itself where only its precertificate was known.
+func saveCertificate(ctx context.Context, tx *sql.Tx, now time.Time, c *attest.Certificate, id *identity.Identity) (int64, error) {
 	var san, issuer string
 	if id != nil {
 		san, issuer = id.SAN, id.Issuer
 	}
 	text, err := json.Marshal(id)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO certificates (sha256, issuer_key_hash, tbs_sha256, serial, not_before, not_after, san, issuer, identity, der, first_seen)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		c.SHA256, c.IssuerKeyHash, c.TBSHash, c.Serial, micros(c.NotBefore), micros(c.NotAfter), san, issuer, string(text), c.DER, micros(now))
-	return err
+	var row int64
+	err = tx.QueryRowContext(ctx, `INSERT INTO certificates (issuer_key_hash, tbs_sha256, sha256, serial, not_before, not_after, san, issuer, identity, der, first_seen)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (issuer_key_hash, tbs_sha256) DO UPDATE SET
+		sha256 = CASE der IS NULL WHEN 1 THEN excluded.sha256 ELSE sha256 END, der = coalesce(der, excluded.der) RETURNING id`,
+		c.IssuerKeyHash, c.TBSHash, c.SHA256, c.Serial, micros(c.NotBefore), micros(c.NotAfter), san, issuer, string(text), blob(c.DER), micros(now)).Scan(&row)
+	return row, err
 }
 
-func saveEntry(ctx context.Context, tx *sql.Tx, now time.Time, e attest.Entry, certificate sql.NullString) (int64, error) {
-	if _, err := tx.ExecContext(ctx, `INSERT INTO entries (log_id, origin, tree_index, global_index, leaf_hash, integrated_at, kind, api_version, body, certificate, first_seen)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		e.LogID, e.Origin, e.TreeIndex, e.LogIndex, e.LeafHash, micros(e.IntegratedTime), e.Kind, e.APIVersion, e.Body, certificate, micros(now)); err != nil {
+// blob stores bytes; none is NULL.
+func blob(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return b
+}
+
+// saveEntry stores a log entry, or finds it, and joins it with its signer's certificate.
+func saveEntry(ctx context.Context, tx *sql.Tx, now time.Time, e attest.Entry, certificate sql.NullInt64) (int64, error) {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO entries (log_id, origin, tree_index, global_index, leaf_hash, integrated_at, kind, api_version, body, first_seen)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		e.LogID, e.Origin, e.TreeIndex, e.LogIndex, e.LeafHash, micros(e.IntegratedTime), e.Kind, e.APIVersion, e.Body, micros(now)); err != nil {
 		return 0, err
 	}
 	var id int64
-	err := tx.QueryRowContext(ctx, `SELECT id FROM entries WHERE origin = ? AND tree_index = ? AND leaf_hash = ?`, e.Origin, e.TreeIndex, e.LeafHash).Scan(&id)
+	if err := tx.QueryRowContext(ctx, `SELECT id FROM entries WHERE origin = ? AND tree_index = ? AND leaf_hash = ?`, e.Origin, e.TreeIndex, e.LeafHash).Scan(&id); err != nil {
+		return 0, err
+	}
+	if !certificate.Valid {
+		return id, nil
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO entry_certificates (entry_id, certificate_id) VALUES (?, ?) ON CONFLICT DO NOTHING`, id, certificate)
 	return id, err
 }
 

@@ -91,19 +91,23 @@ CREATE INDEX files_by_sha256 ON files (sha256);
 -- Facts: signatures ------------------------------------------------------------------------------------------------
 
 CREATE TABLE certificates (
-  sha256          TEXT    PRIMARY KEY,            -- of the DER
-  issuer_key_hash TEXT    NOT NULL,               -- with tbs_sha256: one name for precertificate and certificate
-  tbs_sha256      TEXT    NOT NULL,               -- of the TBS without poison and SCTs
+  id              INTEGER PRIMARY KEY,
+  -- One name for precertificate and certificate: the issuer's key and the TBS without poison and SCTs. The issuer's key is
+  -- '' where no chain was verified: such a certificate claims a name and nothing more.
+  issuer_key_hash TEXT    NOT NULL,
+  tbs_sha256      TEXT    NOT NULL,
+  sha256          TEXT    NOT NULL DEFAULT '',    -- of the DER; '' where only a precertificate was seen
   serial          TEXT    NOT NULL,
   not_before      INTEGER NOT NULL,
   not_after       INTEGER NOT NULL,
   san             TEXT    NOT NULL,
   issuer          TEXT    NOT NULL,               -- OIDC issuer
   identity        TEXT    NOT NULL,               -- JSON
-  der             BLOB    NOT NULL,
-  first_seen      INTEGER NOT NULL
+  der             BLOB,                           -- NULL where only a precertificate was seen
+  first_seen      INTEGER NOT NULL,
+  UNIQUE (issuer_key_hash, tbs_sha256)
 ) STRICT;
-CREATE INDEX certificates_by_identity ON certificates (issuer_key_hash, tbs_sha256);
+CREATE INDEX certificates_by_sha256 ON certificates (sha256);
 CREATE INDEX certificates_by_san ON certificates (san);
 
 CREATE TABLE entries (
@@ -117,12 +121,17 @@ CREATE TABLE entries (
   kind            TEXT    NOT NULL,
   api_version     TEXT    NOT NULL,
   body            BLOB    NOT NULL,
-  certificate     TEXT    REFERENCES certificates (sha256),
   first_seen      INTEGER NOT NULL,
   -- Two leaves at one place would be a fork: both are kept.
   UNIQUE (origin, tree_index, leaf_hash)
 ) STRICT;
-CREATE INDEX entries_by_certificate ON entries (certificate);
+
+CREATE TABLE entry_certificates (
+  entry_id        INTEGER NOT NULL REFERENCES entries (id),
+  certificate_id  INTEGER NOT NULL REFERENCES certificates (id),
+  PRIMARY KEY (entry_id, certificate_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_certificates_by_certificate ON entry_certificates (certificate_id);
 
 CREATE TABLE attestations (
   id              INTEGER PRIMARY KEY,
@@ -131,11 +140,11 @@ CREATE TABLE attestations (
   position        INTEGER NOT NULL,
   status          TEXT    NOT NULL,               -- verified, failed, unsupported
   predicate_type  TEXT    NOT NULL,
-  certificate     TEXT    REFERENCES certificates (sha256),
+  certificate_id  INTEGER REFERENCES certificates (id),
   facts           TEXT    NOT NULL,               -- JSON: what verifying it gave
   UNIQUE (provenance_id, bundle, position)
 ) STRICT;
-CREATE INDEX attestations_by_certificate ON attestations (certificate);
+CREATE INDEX attestations_by_certificate ON attestations (certificate_id);
 
 CREATE TABLE attestation_entries (
   attestation_id  INTEGER NOT NULL REFERENCES attestations (id) ON DELETE CASCADE,
