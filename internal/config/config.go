@@ -47,6 +47,8 @@ type Config struct {
 	AllowHTTP []string
 	// Budgets are the requests allowed for each host (HOST or HOST:PORT).
 	Budgets map[string]Budget
+	// Logs are the transparency logs to follow.
+	Logs Logs
 	// RecheckAfter is the age at which a provenance document is asked for again; above zero.
 	RecheckAfter time.Duration
 	// Projects are what is watched; never empty.

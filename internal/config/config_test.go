@@ -53,6 +53,7 @@ func TestNoFileIsTheONNXPreset(t *testing.T) {
 		Contact:      "https://github.com/onnx/onnx",
 		Budgets:      map[string]Budget{"pypi.org": {60, time.Minute}, "test.pypi.org": {60, time.Minute}},
 		RecheckAfter: 168 * time.Hour,
+		Logs:         Logs{Start: LogStart{Head: true}, CT: true, RekorV2: true},
 		Rules:        map[string]RuleSetting{},
 		Projects: []Project{{
 			Name:           "onnx",

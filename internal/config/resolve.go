@@ -58,6 +58,7 @@ func (r *resolver) config(raw *rawConfig) *Config {
 	for _, index := range c.Indexes {
 		r.indexes = append(r.indexes, index.Name)
 	}
+	c.Logs = r.logs(raw.Logs, c.AllowHTTP)
 	c.Contact, _ = raw.Contact.parse(r.reporter)
 	if d, ok := raw.RecheckAfter.parse(r.reporter); ok {
 		if d < minRecheckAfter {

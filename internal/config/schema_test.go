@@ -56,11 +56,17 @@ func (secretText) JSONSchema() *jsonschema.Schema      { return pattern(variable
 func (idStateText) JSONSchema() *jsonschema.Schema     { return oneOf(idsConfirmed, idsUnconfirmed) }
 func (triggerText) JSONSchema() *jsonschema.Schema     { return oneOf(triggers()...) }
 func (runnerText) JSONSchema() *jsonschema.Schema      { return oneOf(runners()...) }
+func (modeText) JSONSchema() *jsonschema.Schema        { return oneOf(modeFollow, modeOff) }
+func (logKindText) JSONSchema() *jsonschema.Schema     { return oneOf(LogKinds()...) }
 func (severityText) JSONSchema() *jsonschema.Schema    { return oneOf(severities()...) }
 
 // A number or a version may be written without quotes, and an editor takes 1.19 for a number then.
 func (numberText) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{pattern(numberPattern), {Type: "integer", Minimum: "1"}}}
+}
+
+func (startText) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{pattern(startPattern), {Type: "integer", Minimum: "0"}}}
 }
 
 func (versionText) JSONSchema() *jsonschema.Schema {
@@ -150,8 +156,8 @@ func TestSchemaDescribesAndClosesEveryObject(t *testing.T) {
 	walk("", schema)
 	// The file itself, trust, indexes, projects, repository, grades, two kinds of since, rules,
 	// alerts and slack.
-	if objects != 11 {
-		t.Errorf("the schema has %d objects with keys, not 11", objects)
+	if objects != 14 {
+		t.Errorf("the schema has %d objects with keys, not 14", objects)
 	}
 }
 

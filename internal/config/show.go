@@ -24,6 +24,7 @@ type shownConfig struct {
 	AllowHTTP    []string              `yaml:"allow_http,flow"`
 	Budgets      map[string]string     `yaml:"budgets"`
 	RecheckAfter string                `yaml:"recheck_after"`
+	Logs         shownLogs             `yaml:"logs"`
 	shownPolicy  `yaml:",inline"`
 	Alerts       *shownAlerts `yaml:"alerts,omitempty"`
 }
@@ -103,6 +104,7 @@ func (c *Config) YAML() ([]byte, error) {
 		AllowHTTP:    c.AllowHTTP,
 		Budgets:      make(map[string]string),
 		RecheckAfter: durationString(c.RecheckAfter),
+		Logs:         showLogs(c.Logs),
 		shownPolicy:  c.policy(),
 	}
 	for _, t := range c.Trust {

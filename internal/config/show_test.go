@@ -76,6 +76,10 @@ budgets:
   pypi.org: 60/min
   test.pypi.org: 60/min
 recheck_after: 168h
+logs:
+  start: head
+  ct: follow
+  rekor_v2: {mode: follow}
 projects:
 - name: widget
   pypi: [pypi/widget]
