@@ -52,7 +52,7 @@ func checkJSON(raw []byte, maxBytes int) error {
 		}
 		switch depth := dec.StackDepth(); {
 		case depth == 0:
-			if _, err := dec.ReadToken(); err != io.EOF {
+			if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 				return errors.New("has something behind its JSON object")
 			}
 			return nil

@@ -187,7 +187,7 @@ func parseStatement(raw []byte) (*Statement, error) {
 	if err != nil {
 		return nil, fmt.Errorf("is not valid: %w", err)
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("has something behind its JSON object")
 	}
 	return st, nil

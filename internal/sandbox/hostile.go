@@ -20,7 +20,7 @@ func HostileListings() []HostileAnswer {
 	rewrite := func(old, replacement string) func([]byte) []byte {
 		return func(b []byte) []byte { return bytes.Replace(b, []byte(old), []byte(replacement), 1) }
 	}
-	return append(hostileAnswers(),
+	return append(hostileAnswers(simpleJSON),
 		HostileAnswer{"short digest", Fault{Rewrite: func(b []byte) []byte { return listedDigest.ReplaceAll(b, []byte(`"sha256":"$1"`)) }}},
 		HostileAnswer{"digest that is no hex", Fault{Rewrite: rewrite(`"sha256":"`, `"sha256":"xy`)}},
 		HostileAnswer{"no digest", Fault{Rewrite: rewrite(`"sha256":`, `"md5":`)}},
@@ -33,15 +33,15 @@ func HostileListings() []HostileAnswer {
 
 // HostileProvenance are wrong answers to a request of the Integrity API.
 func HostileProvenance() []HostileAnswer {
-	return append(hostileAnswers(),
+	return append(hostileAnswers(integrityJSON),
 		HostileAnswer{"provenance version 2", Fault{Rewrite: func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`{"version":1`), []byte(`{"version":2`), 1)
 		}}},
 	)
 }
 
-// hostileAnswers are wrong whatever was asked for.
-func hostileAnswers() []HostileAnswer {
+// hostileAnswers are wrong whatever was asked for. mediaType is that of an honest answer.
+func hostileAnswers(mediaType string) []HostileAnswer {
 	return []HostileAnswer{
 		{"bad gateway", Fault{Status: 502, ContentType: "text/html", Body: []byte("<html><h1>Bad Gateway</h1></html>")}},
 		{"unavailable", Fault{Status: 503, RetryAfter: "1"}},
@@ -55,7 +55,7 @@ func hostileAnswers() []HostileAnswer {
 		{"null", Fault{Rewrite: func([]byte) []byte { return []byte("null") }}},
 		{"list instead of an object", Fault{Rewrite: func([]byte) []byte { return []byte("[]") }}},
 		{"deep nesting", Fault{Rewrite: func([]byte) []byte { return bytes.Repeat([]byte(`{"meta":`), 200_000) }}},
-		{"zeros without end", Fault{Endless: true}},
+		{"zeros without end", Fault{Endless: true, ContentType: mediaType}},
 		{"dropped connection", Fault{Drop: true}},
 	}
 }

@@ -252,7 +252,7 @@ func (r *repository) writeState() error {
 	if err != nil {
 		return fmt.Errorf("writing the TUF cache: %w", err)
 	}
-	defer os.Remove(tmp.Name()) // fails after the rename, as it should
+	defer func() { _ = os.Remove(tmp.Name()) }() // fails after the rename, as it should
 	_, err = tmp.Write(raw)
 	if err := errors.Join(err, tmp.Close()); err != nil {
 		return fmt.Errorf("writing the TUF cache: %w", err)
