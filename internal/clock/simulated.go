@@ -69,8 +69,9 @@ func (s *Simulated) WaitUntilBlocked(ctx context.Context, n int) error {
 	}
 }
 
-// AutoAdvance turns automatic advance on. From then on Sleep does not wait: it moves the clock to where the sleep ends, or to the time limit of the context that it sleeps under if that is
-// nearer, and returns. So a client that is told to come back in an hour is back at once.
+// AutoAdvance turns automatic advance on. From then on Sleep does not wait: it moves the clock to where
+// the sleep ends, or to the time limit of the context that it sleeps under if that is nearer, and
+// returns. So a client that is told to come back in an hour is back at once.
 //
 // A time limit that the sleeper is not under guards work that goes on elsewhere, such as a request on
 // loopback, which takes no simulated time: it moves along with the jump instead of running out. Sleeps
