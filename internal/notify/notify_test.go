@@ -1,0 +1,324 @@
+package notify_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/clock"
+	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/notify"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
+}
+
+var start = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+
+// receiver is a webhook that answers as it is told and remembers what it took.
+type receiver struct {
+	mu      sync.Mutex
+	answers []func(http.ResponseWriter) bool // one a request; true takes the message; then all are taken
+	took    []string
+	server  *httptest.Server
+}
+
+func newReceiver(t *testing.T, answers ...func(http.ResponseWriter) bool) *receiver {
+	r := &receiver{answers: answers}
+	r.server = httptest.NewServer(r)
+	t.Cleanup(r.server.Close)
+	return r
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	body, err := io.ReadAll(q.Body)
+	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	answer := takes
+	if len(r.answers) > 0 {
+		answer, r.answers = r.answers[0], r.answers[1:]
+	}
+	if answer(w) {
+		r.took = append(r.took, string(body))
+	}
+}
+
+func takes(w http.ResponseWriter) bool {
+	io.WriteString(w, "ok")
+	return true
+}
+
+// answers refuses with a status; took says that the message is in the channel all the same.
+func answers(status int, header, value string, took bool) func(http.ResponseWriter) bool {
+	return func(w http.ResponseWriter) bool {
+		if header != "" {
+			w.Header().Set(header, value)
+		}
+		w.WriteHeader(status)
+		return took
+	}
+}
+
+// bench is a record with findings to announce, and a worker over it.
+type bench struct {
+	record *db.DB
+	clock  *clock.Simulated
+	log    bytes.Buffer
+	worker *notify.Worker
+}
+
+func newBench(t *testing.T, findings int, channels ...notify.Channel) *bench {
+	t.Helper()
+	b := &bench{clock: clock.NewSimulated(start)}
+	b.clock.AutoAdvance()
+	var err error
+	if b.record, err = db.Open(context.Background(), filepath.Join(t.TempDir(), "monitor.db")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.record.Close() })
+	var names []string
+	for _, c := range channels {
+		names = append(names, c.Name())
+	}
+	b.worker = &notify.Worker{Outbox: b.record, Channels: channels, Clock: b.clock, Logger: slog.New(slog.NewTextHandler(&b.log, nil))}
+	b.settle(t, findings, names)
+	return b
+}
+
+// settle opens findings about as many files.
+func (b *bench) settle(t *testing.T, n int, channels []string) {
+	t.Helper()
+	var a audit.Assessment
+	for i := range n {
+		s := audit.Subject{Project: "onnx", Index: "pypi", PyPIProject: "onnx", File: fmt.Sprintf("onnx-1.%d.0.tar.gz", i), SHA256: strings.Repeat("a", 64)}
+		a.Findings = append(a.Findings, audit.Finding{ID: audit.FindingID(audit.Key("no-provenance", s)), Rule: "no-provenance", Severity: audit.High,
+			Subject: s, Summary: fmt.Sprintf("file %d is unsigned", i), Advice: "look at it"})
+	}
+	p, err := b.record.Project(context.Background(), "onnx", "pypi", "onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.record.Settle(context.Background(), b.clock.Now(), audit.Settlement{Project: p, Assessment: a, Channels: channels}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func slackTo(t *testing.T, address string) *notify.Slack {
+	t.Helper()
+	s, err := notify.NewSlack(address+"/services/T0/B0/topsecret", &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func deliver(t *testing.T, b *bench) []notify.Delivery {
+	t.Helper()
+	d, err := b.worker.Deliver(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestMessagesArriveOnceAndInOrder(t *testing.T) {
+	r := newReceiver(t)
+	b := newBench(t, 120, slackTo(t, r.server.URL))
+	if d := deliver(t, b); d[0].Delivered != 120 || d[0].Pending != 0 {
+		t.Errorf("delivery %+v", d[0])
+	}
+	for i, m := range r.took {
+		// Findings are announced by severity, then by key: the key's file names order as text.
+		if !strings.Contains(m, "is unsigned") || strings.Contains(m, "sent again") {
+			t.Errorf("message %d: %s", i, m)
+		}
+		if i > 0 && fileIn(m) < fileIn(r.took[i-1]) {
+			t.Errorf("message %d about %s came after %s", i, fileIn(m), fileIn(r.took[i-1]))
+		}
+	}
+	if d := deliver(t, b); d[0].Delivered != 0 || len(r.took) != 120 {
+		t.Errorf("a second pass delivered %d, %d in all", d[0].Delivered, len(r.took))
+	}
+}
+
+func fileIn(message string) string {
+	i := strings.Index(message, "onnx-1.")
+	return message[i:strings.Index(message, ".tar.gz")]
+}
+
+func TestTroubleIsWaitedForAndNothingIsLost(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(http.ResponseWriter) bool
+		waited time.Duration
+		repeat bool // the second message says that the first may have arrived
+		times  int  // it is in the channel
+	}{
+		"asked to wait":                    {answers(429, "Retry-After", "30", false), 30 * time.Second, false, 1},
+		"server error":                     {answers(500, "", "", false), time.Second, true, 1},
+		"server error that took effect":    {answers(502, "", "", true), time.Second, true, 2},
+		"refused":                          {answers(403, "", "", false), time.Second, false, 1},
+		"answer lost after it took effect": {func(http.ResponseWriter) bool { panic(http.ErrAbortHandler) }, time.Second, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReceiver(t, c.answer)
+			b := newBench(t, 1, slackTo(t, r.server.URL))
+			if d := deliver(t, b); d[0].Delivered != 1 {
+				t.Fatalf("delivery %+v", d[0])
+			}
+			if got := b.clock.Now().Sub(start); got != c.waited {
+				t.Errorf("waited %s, want %s", got, c.waited)
+			}
+			if len(r.took) != c.times {
+				t.Errorf("it is in the channel %d times, want %d", len(r.took), c.times)
+			}
+			if last := r.took[len(r.took)-1]; strings.Contains(last, "sent again") != c.repeat {
+				t.Errorf("the message: %s", last)
+			}
+		})
+	}
+}
+
+func TestAChannelThatStaysDownKeepsItsMessagesAndHoldsNobodyUp(t *testing.T) {
+	down := newReceiver(t)
+	down.server.Close()
+	up := newReceiver(t)
+	b := newBench(t, 3, slackTo(t, down.server.URL), other{slackTo(t, up.server.URL)})
+	d := deliver(t, b)
+	if d[0].Delivered != 0 || d[0].Pending != 3 || !strings.Contains(d[0].Problem, "cannot be reached") {
+		t.Errorf("the one that is down: %+v", d[0])
+	}
+	if d[1].Delivered != 3 || len(up.took) != 3 {
+		t.Errorf("the other: %+v", d[1])
+	}
+	depths, err := b.record.OutboxDepths(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if depths[1].Channel != "slack" || depths[1].Pending != 3 || depths[1].LastError == "" {
+		t.Errorf("the outbox: %+v", depths)
+	}
+	if text := b.log.String() + fmt.Sprint(d) + fmt.Sprint(depths); strings.Contains(text, "topsecret") {
+		t.Errorf("the webhook's address is in %s", text)
+	}
+}
+
+// other is a second channel.
+type other struct{ *notify.Slack }
+
+func (other) Name() string { return "other" }
+
+func TestAnEarlierMessageIsNotOvertaken(t *testing.T) {
+	refuse := answers(403, "", "", false)
+	r := newReceiver(t, refuse, refuse, refuse)
+	b := newBench(t, 2, slackTo(t, r.server.URL))
+	if d := deliver(t, b); d[0].Delivered != 0 || d[0].Pending != 2 {
+		t.Errorf("delivery %+v", d[0])
+	}
+	if d := deliver(t, b); d[0].Delivered != 2 || fileIn(r.took[0]) != "onnx-1.0.0" {
+		t.Errorf("after the trouble: %+v, %v", d[0], r.took)
+	}
+}
+
+func TestShutdownLeavesTheMessageForTheNextPass(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := newReceiver(t, func(http.ResponseWriter) bool {
+		cancel()
+		panic(http.ErrAbortHandler)
+	})
+	b := newBench(t, 1, slackTo(t, r.server.URL))
+	if _, err := b.worker.Deliver(ctx); err == nil {
+		t.Error("an interrupted pass reports nothing")
+	}
+	if d := deliver(t, b); d[0].Delivered != 1 || !strings.Contains(r.took[0], "sent again") {
+		t.Errorf("the next pass: %+v, %v", d[0], r.took)
+	}
+}
+
+func TestOnlySecureWebhooksAreAccepted(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://hooks.slack.com/services/x":    "",
+		"http://127.0.0.1:8080/services/x":      "",
+		"http://hooks.slack.com/services/x":     `alerts.slack: the webhook's URL has scheme "http": use https`,
+		"ftp://hooks.slack.com/services/secret": `alerts.slack: the webhook's URL has scheme "ftp": use https`,
+		"topsecret":                             `alerts.slack: the webhook is not a URL: copy it from the Slack app's page "Incoming Webhooks"`,
+	} {
+		_, err := notify.NewSlack(address, http.DefaultClient)
+		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && got != want {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestHostileTextIsHarmlessOnSlack(t *testing.T) {
+	hostile := "<!channel> <@U123> <https://evil.example|click> *bold* `code` & \u202egnp.exe " + strings.Repeat("A", 10_000)
+	r := newReceiver(t)
+	s := slackTo(t, r.server.URL)
+	f := audit.Finding{ID: "f-1", Rule: "unexpected-identity", Severity: audit.Critical, Status: audit.Open, Summary: hostile, Expected: hostile, Advice: hostile,
+		Subject: audit.Subject{Project: hostile, PyPIProject: hostile, Release: hostile, File: hostile, SHA256: hostile}, Identity: &audit.IdentityRef{SAN: hostile, Run: hostile}}
+	if err := s.Send(context.Background(), notify.Message{Finding: f, Transition: audit.Opened, At: start, By: hostile, Why: hostile}); err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		Text   string `json:"text"`
+		Blocks []struct {
+			Type   string           `json:"type"`
+			Text   *text            `json:"text"`
+			Fields []text           `json:"fields"`
+			More   []map[string]any `json:"elements"`
+		} `json:"blocks"`
+	}
+	if err := json.Unmarshal([]byte(r.took[0]), &m); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(m.Text, "<>") || len([]rune(m.Text)) > 3000 {
+		t.Errorf("the fallback text can carry a mention or is too long: %.200s", m.Text)
+	}
+	if len(m.Blocks) == 0 || len(m.Blocks) > 50 {
+		t.Errorf("%d blocks", len(m.Blocks))
+	}
+	check := func(what string, x text, limit int) {
+		if x.Type != "plain_text" || len([]rune(x.Text)) > limit {
+			t.Errorf("%s: type %s, %d characters of at most %d", what, x.Type, len([]rune(x.Text)), limit)
+		}
+	}
+	for _, b := range m.Blocks {
+		limit := 3000
+		if b.Type == "header" {
+			limit = 150
+		}
+		if b.Text != nil {
+			check(b.Type, *b.Text, limit)
+		}
+		if len(b.Fields) > 10 {
+			t.Errorf("%d fields", len(b.Fields))
+		}
+		for _, f := range b.Fields {
+			check("field", f, 2000)
+		}
+		for _, e := range b.More {
+			check("context", text{fmt.Sprint(e["type"]), fmt.Sprint(e["text"])}, 2000)
+		}
+	}
+}
+
+type text struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
