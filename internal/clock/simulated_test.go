@@ -70,7 +70,7 @@ func TestATimeLimitEndsWithItsParentAndKeepsItsCause(t *testing.T) {
 	defer cancel()
 	stop(reason)
 	<-ctx.Done()
-	if !errors.Is(ctx.Err(), context.Canceled) || context.Cause(ctx) != reason {
+	if !errors.Is(ctx.Err(), context.Canceled) || !errors.Is(context.Cause(ctx), reason) {
 		t.Errorf("it ended with %v, cause %v", ctx.Err(), context.Cause(ctx))
 	}
 	c.Advance(time.Hour)
@@ -87,7 +87,7 @@ func TestWhatDerivesFromATimeLimitEndsWithItsReason(t *testing.T) {
 	defer cancelChild(nil)
 	c.Advance(time.Minute)
 	<-child.Done()
-	if child.Err() != context.DeadlineExceeded || context.Cause(child) != context.DeadlineExceeded {
+	if !errors.Is(child.Err(), context.DeadlineExceeded) || !errors.Is(context.Cause(child), context.DeadlineExceeded) {
 		t.Errorf("the child ended with %v, cause %v", child.Err(), context.Cause(child))
 	}
 }

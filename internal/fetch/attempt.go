@@ -19,7 +19,7 @@ import (
 const maxRedirects = 5
 
 // attempt makes one request and reads its answer.
-func (c *Client) attempt(ctx context.Context, q Request, u *url.URL, timeout time.Duration, read func(io.Reader) error) (*Response, error) {
+func (c *Client) attempt(ctx context.Context, q Request, u *url.URL, timeout time.Duration, read func(io.Reader, int64) error) (*Response, error) {
 	ctx, cancel := c.o.Clock.WithTimeout(ctx, timeout)
 	defer cancel()
 	hr, err := http.NewRequestWithContext(ctx, q.Method, q.URL, bytes.NewReader(q.Body))
@@ -41,6 +41,9 @@ func (c *Client) attempt(ctx context.Context, q Request, u *url.URL, timeout tim
 	set("Accept", q.Accept)
 	set("If-None-Match", q.ETag)
 	set("Authorization", q.Authorization)
+	if q.identity {
+		hr.Header.Set("Accept-Encoding", "identity")
+	}
 	c.count(u.Host)
 	resp, err := c.http.Do(hr)
 	if err != nil {
@@ -51,7 +54,7 @@ func (c *Client) attempt(ctx context.Context, q Request, u *url.URL, timeout tim
 }
 
 // answer checks an answer and hands its body on.
-func (c *Client) answer(q Request, resp *http.Response, read func(io.Reader) error) (*Response, error) {
+func (c *Client) answer(q Request, resp *http.Response, read func(io.Reader, int64) error) (*Response, error) {
 	u := resp.Request.URL
 	r := &Response{Status: resp.StatusCode, Header: resp.Header, URL: u.String()}
 	contentType := resp.Header.Get("Content-Type")
@@ -59,10 +62,12 @@ func (c *Client) answer(q Request, resp *http.Response, read func(io.Reader) err
 	case resp.StatusCode == http.StatusNotModified && q.ETag != "":
 		r.NotModified = true
 		return r, nil
-	case resp.StatusCode < 200 || resp.StatusCode > 299:
+	case resp.StatusCode != http.StatusOK && (resp.StatusCode < 200 || resp.StatusCode > 299 || resp.StatusCode == http.StatusPartialContent):
 		snippet, _ := io.ReadAll(io.LimitReader(resp.Body, snippetBytes)) // whatever came before an error is enough
-		return nil, &StatusError{Method: q.Method, URL: redact(u), Status: resp.StatusCode, ContentType: printable(contentType),
+		return nil, &StatusError{Method: q.Method, URL: redact(u), Status: resp.StatusCode, ContentType: printable(contentType), host: u.Host,
 			Snippet: printable(string(snippet)), RetryAfter: retryAfter(resp.Header.Get("Retry-After"), c.o.Clock.Now())}
+	case q.identity && resp.Header.Get("Content-Encoding") != "" && resp.Header.Get("Content-Encoding") != "identity":
+		return nil, &NotAllowedError{URL: redact(u), Why: "it was served with the content coding " + printable(resp.Header.Get("Content-Encoding")) + ", which was not asked for"}
 	case resp.ContentLength > q.MaxBytes:
 		return nil, &TooLargeError{URL: redact(u), Limit: q.MaxBytes}
 	}
@@ -71,7 +76,7 @@ func (c *Client) answer(q Request, resp *http.Response, read func(io.Reader) err
 		return nil, &ContentTypeError{URL: redact(u), Got: printable(contentType), Want: q.ContentTypes, Snippet: printable(string(snippet))}
 	}
 	body := &cappedReader{r: resp.Body, left: q.MaxBytes, url: redact(u), limit: q.MaxBytes}
-	err := read(body)
+	err := read(body, resp.ContentLength)
 	switch {
 	case body.err != nil && !errors.Is(body.err, io.EOF):
 		var large *TooLargeError
@@ -83,6 +88,17 @@ func (c *Client) answer(q Request, resp *http.Response, read func(io.Reader) err
 		return nil, &readError{err: err}
 	}
 	return r, nil
+}
+
+// readAll reads to the end, into memory of the announced size where there is one.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	const most = 32 << 20 // an announcement is cheap
+	var b bytes.Buffer
+	if size > 0 && size <= most {
+		b.Grow(int(size) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 // cappedReader reads up to a cap and fails at the first byte beyond it. It remembers how reading ended, so that a
@@ -132,7 +148,17 @@ func (c *Client) checkRedirect(next *http.Request, via []*http.Request) error {
 		return err
 	}
 	if !strings.EqualFold(next.URL.Host, first.URL.Host) {
-		next.Header.Del("Authorization")
+		if next.Body != nil && next.Body != http.NoBody {
+			return &NotAllowedError{URL: redact(next.URL), Why: "it is a redirect of a request with a body to another host"}
+		}
+		// Only what says how to answer goes along: any other header may be a credential.
+		for name := range next.Header {
+			switch name {
+			case "Accept", "Accept-Encoding", "User-Agent", "If-None-Match":
+			default:
+				next.Header.Del(name)
+			}
+		}
 	}
 	next.Header.Del("Referer") // an address may carry a secret in its query
 	if err := c.host(next.URL.Host).wait(next.Context(), c.o.Clock); err != nil {

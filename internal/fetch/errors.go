@@ -19,6 +19,8 @@ type StatusError struct {
 	ContentType string
 	Snippet     string // the beginning of the body, printable
 	RetryAfter  time.Duration
+
+	host string
 }
 
 func (e *StatusError) Error() string {

@@ -9,6 +9,7 @@ package fetch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -58,6 +59,9 @@ type Request struct {
 	ContentTypes []string
 	// Authorization is sent to the request's own host only.
 	Authorization string
+
+	// identity asks for the stored bytes, without a content coding.
+	identity bool
 }
 
 // Response is an answer with a status below 400.
@@ -121,9 +125,9 @@ func (c *Client) Requests() map[string]int64 {
 // attempt where it is one of those worth repeating.
 func (c *Client) Do(ctx context.Context, q Request) (*Response, error) {
 	var body []byte
-	r, err := c.do(ctx, q, c.o.Timeout, func(r io.Reader) error {
+	r, err := c.do(ctx, q, c.o.Timeout, func(r io.Reader, size int64) error {
 		var err error
-		body, err = io.ReadAll(r)
+		body, err = readAll(r, size)
 		return err
 	})
 	if err != nil {
@@ -136,11 +140,13 @@ func (c *Client) Do(ctx context.Context, q Request) (*Response, error) {
 // Stream makes a request and hands the answer's body to read, once an attempt: read must begin anew each time. An
 // error of read's own ends the request; one of the body is retried.
 func (c *Client) Stream(ctx context.Context, q Request, read func(io.Reader) error) (*Response, error) {
-	return c.do(ctx, q, c.o.StreamTimeout, read)
+	// The bytes as they are stored: a file's digest is not that of what a transfer made of it.
+	q.identity = true
+	return c.do(ctx, q, c.o.StreamTimeout, func(r io.Reader, _ int64) error { return read(r) })
 }
 
 // do makes attempts until one succeeds, fails for good, or there have been enough.
-func (c *Client) do(ctx context.Context, q Request, timeout time.Duration, read func(io.Reader) error) (*Response, error) {
+func (c *Client) do(ctx context.Context, q Request, timeout time.Duration, read func(r io.Reader, size int64) error) (*Response, error) {
 	if q.Method == "" {
 		q.Method = http.MethodGet
 	}
@@ -154,32 +160,44 @@ func (c *Client) do(ctx context.Context, q Request, timeout time.Duration, read 
 	h := c.host(u.Host)
 	for attempt := 1; ; attempt++ {
 		if err := h.wait(ctx, c.o.Clock); err != nil {
-			return nil, err
+			return nil, stopped(ctx, q.Method, u)
 		}
 		r, err := c.attempt(ctx, q, u, timeout, read)
 		if err == nil {
 			return r, nil
 		}
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		wait, again := c.again(err, attempt)
-		if !again {
-			return nil, attempted(err, attempt)
+			return nil, stopped(ctx, q.Method, u)
 		}
 		var status *StatusError
 		if errors.As(err, &status) && status.RetryAfter > 0 {
-			h.rest(c.o.Clock.Now().Add(status.RetryAfter)) // the whole host was asked to be left alone
+			// The host asks to be left alone by everybody, also where this request gives up. A day at most: a lying
+			// server must not silence the monitor for good.
+			const longest = 24 * time.Hour
+			c.host(status.host).rest(c.o.Clock.Now().Add(min(status.RetryAfter, longest)))
+		}
+		wait, again := c.again(q.Method, err, attempt)
+		if !again {
+			return nil, attempted(err, attempt)
 		}
 		c.o.Logger.Debug("request is tried again", "url", redact(u), "attempt", attempt, "wait", wait, "error", err)
 		if err := clock.Sleep(ctx, c.o.Clock, wait); err != nil {
-			return nil, err
+			return nil, stopped(ctx, q.Method, u)
 		}
 	}
 }
 
+// stopped is the error of a request whose context ended: errors.Is knows both its error and its cause.
+func stopped(ctx context.Context, method string, u *url.URL) error {
+	err := ctx.Err()
+	if cause := context.Cause(ctx); !errors.Is(cause, err) {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return &transportError{method: method, url: redact(u), err: err}
+}
+
 // again says whether an attempt that failed is worth another, and after how long.
-func (c *Client) again(err error, attempt int) (time.Duration, bool) {
+func (c *Client) again(method string, err error, attempt int) (time.Duration, bool) {
 	if attempt >= c.o.MaxAttempts {
 		return 0, false
 	}
@@ -190,19 +208,26 @@ func (c *Client) again(err error, attempt int) (time.Duration, bool) {
 		if !retried(status.Status) {
 			return 0, false
 		}
+		// What changes something may have taken effect, unless the server says that it did not look at it.
+		if !idempotent(method) && status.Status != http.StatusTooManyRequests && status.Status != http.StatusServiceUnavailable {
+			return 0, false
+		}
 		if status.RetryAfter > c.o.MaxWait {
 			return 0, false
 		}
 		if status.RetryAfter > 0 {
 			return status.RetryAfter, true
 		}
-	case errors.As(err, &final):
+	case errors.As(err, &final), !idempotent(method):
 		return 0, false
 	}
 	// Exponential with full jitter: clients that failed together do not come back together.
 	ceiling := min(time.Second<<(attempt-1), c.o.MaxWait)
 	return time.Duration(c.o.Rand() * float64(ceiling)), true
 }
+
+// idempotent are the methods that may be repeated (RFC 9110 §9.2.2) and that this client knows.
+func idempotent(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
 // retried are the statuses that may be different a moment later.
 func retried(status int) bool {

@@ -459,3 +459,104 @@ func TestRequestsSayWhoAsks(t *testing.T) {
 		t.Errorf("headers %v", got)
 	}
 }
+
+func TestAHostThatAskedForRestGetsItFromEverybody(t *testing.T) {
+	var w *world
+	w = newWorld(t, func(rw http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/busy" {
+			rw.Header().Set("Retry-After", "600") // more than a request waits for
+			rw.WriteHeader(503)
+		}
+	})
+	if _, err := w.get("/busy"); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := w.get("/other"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.clock.Now().Sub(start); got != 10*time.Minute {
+		t.Errorf("the next request went out after %s", got)
+	}
+}
+
+func TestARedirectTargetThatAsksForRestGetsItItself(t *testing.T) {
+	var asked atomic.Int64
+	target := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 1 {
+			rw.Header().Set("Retry-After", "60")
+			rw.WriteHeader(429)
+		}
+	}))
+	defer target.Close()
+	w := newWorld(t, func(rw http.ResponseWriter, q *http.Request) { http.Redirect(rw, q, target.URL, http.StatusFound) })
+	if _, err := w.get("/"); err != nil {
+		t.Fatal(err)
+	}
+	if h := w.host(strings.TrimPrefix(w.url, "http://")); !h.notBefore.IsZero() {
+		t.Errorf("the redirecting host rests until %s", h.notBefore)
+	}
+	if h := w.host(strings.TrimPrefix(target.URL, "http://")); h.notBefore.IsZero() {
+		t.Error("the target does not rest")
+	}
+}
+
+func TestWhatChangesSomethingIsNotRepeated(t *testing.T) {
+	for status, times := range map[int]int64{500: 1, 502: 1, 429: 5, 503: 5} {
+		w := newWorld(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(status) })
+		_, err := w.Do(context.Background(), Request{Method: "POST", URL: w.url, Body: []byte("x"), MaxBytes: 10})
+		if err == nil || w.asked.Load() != times {
+			t.Errorf("%d: posted %d times, want %d (%v)", status, w.asked.Load(), times, err)
+		}
+	}
+}
+
+func TestABodyOrACredentialDoesNotFollowARedirectElsewhere(t *testing.T) {
+	var got http.Header
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { got = q.Header }))
+	defer other.Close()
+	w := newWorld(t, func(rw http.ResponseWriter, q *http.Request) { http.Redirect(rw, q, other.URL, http.StatusTemporaryRedirect) })
+	_, err := w.Do(context.Background(), Request{Method: "POST", URL: w.url, Body: []byte("secret"), MaxBytes: 10})
+	var denied *NotAllowedError
+	if !errors.As(err, &denied) || got != nil {
+		t.Errorf("a body: %v, the other host got %v", err, got)
+	}
+	if _, err := w.Do(context.Background(), Request{URL: w.url, Headers: map[string]string{"Private-Token": "secret"}, MaxBytes: 10}); err != nil {
+		t.Fatal(err)
+	}
+	if got.Get("Private-Token") != "" {
+		t.Error("another host got a credential")
+	}
+}
+
+func TestCancellationWithACauseIsStillCancellation(t *testing.T) {
+	reason := errors.New("shutting down")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	w := newWorld(t, func(_ http.ResponseWriter, q *http.Request) {
+		cancel(reason)
+		<-q.Context().Done()
+	})
+	_, err := w.Do(ctx, Request{URL: w.url + "/p", MaxBytes: 10})
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, reason) || !strings.Contains(err.Error(), w.url+"/p") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAPartOrACodingThatNobodyAskedForIsRefused(t *testing.T) {
+	w := newWorld(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(206) })
+	var status *StatusError
+	if _, err := w.get("/"); !errors.As(err, &status) {
+		t.Errorf("a part: %v", err)
+	}
+	var asked string
+	w = newWorld(t, func(rw http.ResponseWriter, q *http.Request) {
+		asked = q.Header.Get("Accept-Encoding")
+		rw.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(rw)
+		z.Write([]byte("wheel"))
+		z.Close()
+	})
+	var denied *NotAllowedError
+	if _, err := w.Stream(context.Background(), Request{URL: w.url, MaxBytes: 100}, func(io.Reader) error { return nil }); !errors.As(err, &denied) || asked != "identity" {
+		t.Errorf("a coding: asked for %q, %v", asked, err)
+	}
+}
