@@ -17,13 +17,13 @@ import (
 	"github.com/rekoncile/rekoncile/internal/clock"
 )
 
-// Exit codes. Where several hold, the first of 4, 1, 3 is taken. 4 (a log misbehaved) waits for the commands that read
-// logs.
+// Exit codes. Where several hold, the first of 4, 1, 3 is taken.
 const (
 	exitOK       = 0
 	exitFindings = 1 // findings at or above --fail-on, or what was verified is bad
 	exitUsage    = 2 // usage or configuration
 	exitUnknown  = 3 // something stayed unknown, or the command could not go on
+	exitLog      = 4 // a log misbehaved
 )
 
 // exitError ends the program with a code. Err may be nil where everything was said already.

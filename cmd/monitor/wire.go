@@ -47,8 +47,8 @@ func (a *app) logger(g *globals) (*slog.Logger, error) {
 	}
 }
 
-// client makes the HTTP client of a configuration: only its hosts, within their budgets.
-func (a *app) client(cfg *config.Config, logger *slog.Logger) *fetch.Client {
+// client makes the HTTP client of a configuration: only its hosts, and those of more URLs, within their budgets.
+func (a *app) client(cfg *config.Config, logger *slog.Logger, more ...string) *fetch.Client {
 	o := fetch.Options{Clock: a.clock, Logger: logger, UserAgent: userAgent(cfg.Contact), Allow: fetch.Allow{HTTP: cfg.AllowHTTP},
 		Budgets: map[string]fetch.Budget{}, DefaultBudget: fetch.Budget{Requests: 120, Per: time.Minute}}
 	host := func(address string) {
@@ -65,6 +65,9 @@ func (a *app) client(cfg *config.Config, logger *slog.Logger) *fetch.Client {
 	}
 	for _, s := range cfg.Trust {
 		host(s.TUF)
+	}
+	for _, u := range more {
+		host(u)
 	}
 	for name, b := range cfg.Budgets {
 		o.Budgets[name] = fetch.Budget{Requests: b.Requests, Per: b.Per}

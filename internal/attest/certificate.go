@@ -99,18 +99,28 @@ func newCertificate(cert *x509.Certificate) (*Certificate, error) {
 	// Go does not know the OtherName form of SAN, in which Fulcio writes user names. It is decoded by who needs it.
 	cert.UnhandledCriticalExtensions = slices.DeleteFunc(cert.UnhandledCriticalExtensions, oidSAN.Equal)
 
+	tbs, err := TBSHash(cert)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(cert.Raw)
+	return &Certificate{
+		DER: cert.Raw, SHA256: hex.EncodeToString(sum[:]), TBSHash: tbs,
+		Serial: cert.SerialNumber.Text(16), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, X509: cert,
+	}, nil
+}
+
+// TBSHash is the hex SHA-256 over a certificate's TBSCertificate without its list of SCTs: see [Certificate.TBSHash].
+func TBSHash(cert *x509.Certificate) (string, error) {
 	tbs := cert.RawTBSCertificate
 	if slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidSCT) }) {
 		var err error
 		if tbs, err = ctx509.RemoveSCTList(tbs); err != nil {
-			return nil, errors.New("the certificate's SCT list cannot be told apart from the rest")
+			return "", errors.New("the certificate's SCT list cannot be told apart from the rest")
 		}
 	}
-	sum, tbsSum := sha256.Sum256(cert.Raw), sha256.Sum256(tbs)
-	return &Certificate{
-		DER: cert.Raw, SHA256: hex.EncodeToString(sum[:]), TBSHash: hex.EncodeToString(tbsSum[:]),
-		Serial: cert.SerialNumber.Text(16), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, X509: cert,
-	}, nil
+	sum := sha256.Sum256(tbs)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // countSANs counts the general names of all kinds, also those that crypto/x509 does not know.

@@ -24,7 +24,7 @@ const (
 // problem is one finding however often it is seen.
 type Subject struct {
 	// Project is the configured project's name.
-	Project string `json:"project"`
+	Project string `json:"project,omitempty"`
 	// Index and PyPIProject name the project on its index ("pypi", "onnx").
 	Index       string `json:"index,omitempty"`
 	PyPIProject string `json:"pypi_project,omitempty"`
@@ -33,11 +33,24 @@ type Subject struct {
 	Release string `json:"release,omitempty"`
 	File    string `json:"file,omitempty"`
 	SHA256  string `json:"sha256,omitempty"`
+	// LogOrigin names a log; LogIndex an entry in it, where LeafHash is its RFC 6962 leaf hash in hex.
+	LogOrigin string `json:"log_origin,omitempty"`
+	LogIndex  uint64 `json:"log_index,omitempty"`
+	LeafHash  string `json:"leaf_hash,omitempty"`
+	// Certificate names a certificate by its TBS without poison and SCTs (hex SHA-256), whether it was met as a
+	// precertificate, in an entry or in a bundle.
+	Certificate string `json:"certificate_tbs_sha256,omitempty"`
 }
 
 // String names the subject in one line; equal subjects have equal strings.
 func (s Subject) String() string {
 	switch {
+	case s.Certificate != "":
+		return fmt.Sprintf("%s: certificate tbs-sha256:%s", s.Project, s.Certificate)
+	case s.LeafHash != "":
+		return fmt.Sprintf("log %s: entry %d leaf:%s", s.LogOrigin, s.LogIndex, s.LeafHash)
+	case s.LogOrigin != "":
+		return "log " + s.LogOrigin
 	case s.File != "":
 		return fmt.Sprintf("%s: file %s/%s/%s sha256:%s", s.Project, s.Index, s.PyPIProject, s.File, s.SHA256)
 	case s.Release != "":

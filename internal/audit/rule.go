@@ -25,6 +25,15 @@ const (
 	OwnershipChanged      = "ownership-changed"
 	SourceUnreachable     = "source-unreachable"
 	CoverageGap           = "coverage-gap"
+	UnchainedCertificate  = "unchained-certificate"
+	LookalikeIdentity     = "lookalike-identity"
+	UnreadableEntry       = "unreadable-entry"
+	BadCheckpoint         = "bad-checkpoint"
+	LogRollback           = "log-rollback"
+	LogFork               = "log-fork"
+	EntriesMismatch       = "entries-mismatch"
+	FrozenLogGrew         = "frozen-log-grew"
+	StaleLog              = "stale-log"
 )
 
 // Rule is one thing that the reconciliation looks for.
@@ -54,8 +63,8 @@ func Rules() []Rule {
 		{DigestMismatch, "file", Critical, 0,
 			"An attestation served with a file, or the file that the index hands out, is about other bytes than the index lists.",
 			"Do not install the file. Yank the release, keep both copies as evidence, and report to security@pypi.org."},
-		{UnexpectedIdentity, "file", Critical, 0,
-			"A valid attestation of a file was made by an identity that the policy does not know.",
+		{UnexpectedIdentity, "file, entry or certificate", Critical, 0,
+			"Something was signed in the project's name, or a certificate was issued for it, by an identity that the policy does not know.",
 			"Find out what ran under that identity (the run's link is in the evidence). If it is legitimate, add a grade for it; if not, yank the file and treat the publishing credentials as stolen."},
 		{WrongGrade, "file", Critical, 0,
 			"A valid attestation of a file was made by the project itself, but for another purpose than publishing this file.",
@@ -93,6 +102,33 @@ func Rules() []Rule {
 		{OwnershipChanged, "project", Medium, 0,
 			"The project's owners or maintainers on the index changed.",
 			"Confirm that the change was intended; if nobody knows of it, treat the account that made it as stolen."},
+		{UnchainedCertificate, "entry", Low, 0,
+			"A log entry claims a watched name with a certificate that chains to no trusted authority.",
+			"Anyone can make such an entry: it proves nothing about the project. Look at it if there are many."},
+		{LookalikeIdentity, "entry or certificate", Low, 0,
+			"A certificate was issued for an identity that resembles a watched name.",
+			"Look at whose it is. It is not the project's, and signs nothing that verifiers of the project accept."},
+		{UnreadableEntry, "entry", Medium, 0,
+			"A log entry mentions a watched name and cannot be decoded.",
+			"Look at the leaf in the evidence, and for a newer version of the monitor."},
+		{BadCheckpoint, "log", High, 0,
+			"A log served a checkpoint that its key did not sign, or another log's.",
+			"Compare with what others get from the log; a proxy in between, a new key that the trusted root does not have yet, or an attack."},
+		{LogRollback, "log", Critical, 0,
+			"A log served a smaller tree that is no prefix of one that it signed before.",
+			"Keep the record: both signed checkpoints are in it. Tell the log's operators and the Sigstore community."},
+		{LogFork, "log", Critical, 0,
+			"A log signed two trees that contradict each other.",
+			"Keep the record: both signed checkpoints are in it, and a proof that fits only one. Tell the log's operators and the Sigstore community."},
+		{EntriesMismatch, "log", Critical, 0,
+			"A log's entries do not hash to the root that it signed: an entry is missing, altered, duplicated or out of place.",
+			"Nothing beyond the last proven index is believed. If it stays so, tell the log's operators; the evidence has the checkpoint and the entries."},
+		{FrozenLogGrew, "log", High, 0,
+			"A log grew after the trusted root said that it was frozen.",
+			"Ask the log's operators who still writes to it."},
+		{StaleLog, "log", Medium, 24 * time.Hour,
+			"A log has shown no newer tree for longer than its grace period.",
+			"Look at the log's status page. Until it moves, what was logged since is unknown."},
 		{SourceUnreachable, "monitor", Medium, 6 * time.Hour,
 			"A source could not be read for longer than its grace period: what it would say is unknown.",
 			"Look at the error in the evidence, at the machine's network and at the service's status page. Until it answers, nothing is known about what it covers."},

@@ -18,22 +18,11 @@ import (
 func (db *DB) Settle(ctx context.Context, now time.Time, s audit.Settlement) ([]audit.Change, error) {
 	var changes []audit.Change
 	err := db.write(ctx, "settle the findings of "+s.Project.Index+"/"+s.Project.Name, func(tx *sql.Tx) error {
-		held, err := readFindings(ctx, tx, `project = ? AND index_name = ? AND pypi_project = ?`, s.Project.Project, s.Project.Index, s.Project.Name)
+		var err error
+		changes, err = settle(ctx, tx, now, s.Assessment, s.Channels, `project = ? AND index_name = ? AND pypi_project = ?`, s.Project.Project, s.Project.Index, s.Project.Name)
 		if err != nil {
 			return err
 		}
-		changes = audit.Reconcile(held, s.Assessment, now)
-		for _, f := range s.Assessment.Findings {
-			if _, err := tx.ExecContext(ctx, `UPDATE findings SET last_seen_at = ? WHERE id = ?`, micros(now), f.ID); err != nil {
-				return err
-			}
-		}
-		for _, c := range changes {
-			if err := record(ctx, tx, now, c, s.Channels); err != nil {
-				return err
-			}
-		}
-		failpoint.Hit("db/findings-uncommitted")
 		for _, r := range s.Releases {
 			if err := saveJudgement(ctx, tx, s.Project.ID, r); err != nil {
 				return err
@@ -42,6 +31,39 @@ func (db *DB) Settle(ctx context.Context, now time.Time, s audit.Settlement) ([]
 		return nil
 	})
 	return changes, err
+}
+
+// SettleLogs implements audit.LogRecord.
+func (db *DB) SettleLogs(ctx context.Context, now time.Time, a audit.Assessment, channels []string) ([]audit.Change, error) {
+	var changes []audit.Change
+	err := db.write(ctx, "settle the findings of the logs", func(tx *sql.Tx) error {
+		var err error
+		// What is about no project on an index is about a log, an entry or a certificate.
+		changes, err = settle(ctx, tx, now, a, channels, `index_name = '' AND pypi_project = ''`)
+		return err
+	})
+	return changes, err
+}
+
+// settle brings the findings of a scope up to an assessment of the same scope.
+func settle(ctx context.Context, tx *sql.Tx, now time.Time, a audit.Assessment, channels []string, scope string, args ...any) ([]audit.Change, error) {
+	held, err := readFindings(ctx, tx, scope, args...)
+	if err != nil {
+		return nil, err
+	}
+	changes := audit.Reconcile(held, a, now)
+	for _, f := range a.Findings {
+		if _, err := tx.ExecContext(ctx, `UPDATE findings SET last_seen_at = ? WHERE id = ?`, micros(now), f.ID); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range changes {
+		if err := record(ctx, tx, now, c, channels); err != nil {
+			return nil, err
+		}
+	}
+	failpoint.Hit("db/findings-uncommitted")
+	return changes, nil
 }
 
 // record writes one change of a finding: the finding as it is now, the event, and a row in the outbox for each channel.

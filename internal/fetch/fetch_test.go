@@ -514,7 +514,9 @@ func TestABodyOrACredentialDoesNotFollowARedirectElsewhere(t *testing.T) {
 	var got http.Header
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { got = q.Header }))
 	defer other.Close()
-	w := newWorld(t, func(rw http.ResponseWriter, q *http.Request) { http.Redirect(rw, q, other.URL, http.StatusTemporaryRedirect) })
+	w := newWorld(t, func(rw http.ResponseWriter, q *http.Request) {
+		http.Redirect(rw, q, other.URL, http.StatusTemporaryRedirect)
+	})
 	_, err := w.Do(context.Background(), Request{Method: "POST", URL: w.url, Body: []byte("secret"), MaxBytes: 10})
 	var denied *NotAllowedError
 	if !errors.As(err, &denied) || got != nil {

@@ -100,11 +100,17 @@ func (w *WatchList) Hash() string { return w.hash }
 
 // MatchKey reports whether a key is watched.
 func (w *WatchList) MatchKey(spki []byte) bool {
-	if len(w.keys) == 0 {
-		return false
-	}
-	_, ok := w.keys[sha256.Sum256(spki)]
+	_, ok := w.Key(spki)
 	return ok
+}
+
+// Key finds the project that watches a key.
+func (w *WatchList) Key(spki []byte) (project string, ok bool) {
+	if len(w.keys) == 0 {
+		return "", false
+	}
+	project, ok = w.keys[sha256.Sum256(spki)]
+	return project, ok
 }
 
 var (

@@ -114,7 +114,7 @@ func (f *Follower[H]) begin(ctx context.Context, cp SignedCheckpoint) error {
 		if frontier, err = f.Source.Frontier(ctx, start, cp.Size); err != nil {
 			return fmt.Errorf("what lies before entry %d: %w", start, err)
 		}
-		root, err := rootOf(start, frontier)
+		root, err := RangeRoot(start, frontier)
 		if err != nil {
 			return fmt.Errorf("what lies before entry %d: %w", start, err)
 		}
@@ -142,8 +142,11 @@ func (f *Follower[H]) commits(ctx context.Context, size uint64, root []byte, cp 
 	return proof.VerifyConsistency(rfc6962.DefaultHasher, size, cp.Size, hashes, root, cp.Root[:])
 }
 
-// rootOf is the root hash of a compact range that begins at 0.
-func rootOf(size uint64, hashes [][]byte) ([]byte, error) {
+// RangeRoot is the root hash of the tree of the given size, from the node hashes of the compact range [0, size).
+func RangeRoot(size uint64, hashes [][]byte) ([]byte, error) {
+	if size == 0 {
+		return rfc6962.DefaultHasher.EmptyRoot(), nil
+	}
 	r, err := rangeFactory.NewRange(0, size, hashes)
 	if err != nil {
 		return nil, err
@@ -213,7 +216,7 @@ func (f *Follower[H]) frontiersDiffer(ctx context.Context, state State, cp Signe
 	if err != nil {
 		return nil
 	}
-	if root, err := rootOf(cp.Size, frontier); err != nil || !bytes.Equal(root, cp.Root[:]) {
+	if root, err := RangeRoot(cp.Size, frontier); err != nil || !bytes.Equal(root, cp.Root[:]) {
 		return nil // not of the tree that was signed: a bad answer
 	}
 	ours := map[compact.NodeID][]byte{}

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/clock"
+	"github.com/rekoncile/rekoncile/internal/config"
+	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/identity"
+)
+
+// followFlags are the flags of follow.
+type followFlags struct {
+	passFlags
+	logs     []string
+	from     string
+	until    uint64
+	once     bool
+	interval time.Duration
+}
+
+// followAnswer is the JSON of one run of follow.
+type followAnswer struct {
+	Schema  string             `json:"schema"`
+	Outcome audit.Outcome      `json:"outcome"`
+	Logs    []audit.LogSummary `json:"logs"`
+	Skipped []skippedLog       `json:"not_followed"`
+	// Opened counts the findings that this run opened.
+	Opened   int              `json:"opened"`
+	Requests map[string]int64 `json:"requests"`
+}
+
+type skippedLog struct {
+	Origin string `json:"origin"`
+	Kind   string `json:"kind"`
+	Why    string `json:"why"`
+}
+
+func (a *app) followCommand(g *globals) *cobra.Command {
+	flags := followFlags{}
+	c := &cobra.Command{
+		Use:   "follow",
+		Short: "Follow the transparency logs, and prove that nothing was missed",
+		Long: `follow reads what is new in every log of the trusted roots (Rekor v2 and Fulcio's CT logs), proves every entry against
+signed checkpoints, and records what concerns a watched name. It goes on until it is interrupted; with --once it makes
+one run. A log that is new to the record is taken up where the configuration says, at its head by default.
+
+Exit codes: 0 in order; 2 usage; 3 a log could not be read to its end; 4 a log misbehaved.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.runFollow(c.Context(), g, flags) },
+	}
+	c.Flags().StringSliceVar(&flags.logs, "log", nil, "follow only the log of this `ORIGIN`")
+	c.Flags().StringVar(&flags.from, "from", "", "take up logs that are new to the record here: head, zero or an `INDEX`")
+	c.Flags().Uint64Var(&flags.until, "until", 0, "stop at this `INDEX`; implies --once")
+	c.Flags().BoolVar(&flags.once, "once", false, "make one run")
+	c.Flags().DurationVar(&flags.interval, "interval", time.Minute, "how long to wait between runs")
+	c.Flags().DurationVar(&flags.wait, "wait", 10*time.Minute, "how long to wait for another monitor that works on the same record")
+	return c
+}
+
+// runFollow makes runs until it is told to stop.
+func (a *app) runFollow(ctx context.Context, g *globals, flags followFlags) (err error) {
+	if flags.interval < time.Second {
+		return usage("--interval %s: wait at least a second between runs", flags.interval)
+	}
+	from, err := parseStart(flags.from)
+	if err != nil {
+		return err
+	}
+	cfg, err := g.loadConfig()
+	if err != nil {
+		return err
+	}
+	logger, err := a.logger(g)
+	if err != nil {
+		return err
+	}
+	lock, err := db.TakeLock(ctx, cfg.Database, a.clock, flags.wait, func(held *db.LockedError) {
+		fmt.Fprintf(a.stderr, "monitor: %v; waiting for it for up to %s\n", held, flags.wait)
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	record, err := db.Open(ctx, cfg.Database)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, record.Close()) }()
+	run := &followRun{app: a, cfg: cfg, logger: logger, record: record, only: flags.logs, from: from, until: flags.until}
+	for {
+		answer, err := run.once(ctx)
+		if err != nil {
+			return err
+		}
+		if g.json {
+			err = a.printJSON(answer)
+		} else {
+			a.printFollow(answer)
+		}
+		if err != nil {
+			return err
+		}
+		if flags.once || flags.until > 0 {
+			return answer.exit()
+		}
+		if err := clock.Sleep(ctx, a.clock, flags.interval); err != nil {
+			return &exitError{code: exitOK} // it was told to stop
+		}
+	}
+}
+
+// parseStart reads --from; nil for none.
+func parseStart(text string) (*config.LogStart, error) {
+	switch text {
+	case "":
+		return nil, nil
+	case "head":
+		return &config.LogStart{Head: true}, nil
+	case "zero":
+		return &config.LogStart{}, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return nil, usage("--from %q: write head, zero, or an index", text)
+	}
+	return &config.LogStart{Index: n}, nil
+}
+
+// followRun is what one run over the logs needs.
+type followRun struct {
+	app    *app
+	cfg    *config.Config
+	logger *slog.Logger
+	record *db.DB
+	only   []string
+	from   *config.LogStart
+	until  uint64
+}
+
+// once makes one run: trusted roots, logs, findings.
+func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
+	answer := &followAnswer{Schema: "follow/1", Outcome: audit.Complete, Logs: []audit.LogSummary{}, Skipped: []skippedLog{}}
+	roots := r.app.client(r.cfg, r.logger)
+	defer roots.Close()
+	set, err := r.app.roots(ctx, r.cfg, roots, r.logger)
+	if err != nil {
+		return nil, err
+	}
+	watch, err := watchList(r.cfg)
+	if err != nil {
+		return nil, err
+	}
+	known, err := r.app.knownLogs(r.cfg, set)
+	if err != nil {
+		return nil, err
+	}
+	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
+	defer client.Close()
+	known, err = r.wanted(known, answer)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := r.app.logTargets(ctx, known, r.record, client, watch, set, r.from, r.until)
+	if err != nil {
+		return nil, err
+	}
+	follower := &audit.LogFollower{Clock: r.app.clock, Logger: r.logger, Progress: r.progress()}
+	if answer.Logs, err = follower.Follow(ctx, targets); err != nil {
+		return nil, err
+	}
+	answer.Requests = client.Requests()
+	for _, l := range answer.Logs {
+		if l.Trouble != "" {
+			answer.Outcome = audit.Incomplete
+		}
+	}
+	return answer, r.settle(ctx, known, answer)
+}
+
+// wanted leaves out the logs that --log does not name, and notes the ones that are not followed.
+func (r *followRun) wanted(known []knownLog, answer *followAnswer) ([]knownLog, error) {
+	for _, origin := range r.only {
+		if !slices.ContainsFunc(known, func(k knownLog) bool { return k.origin == origin }) {
+			return nil, usage("--log %q: the trusted roots have no such log", origin)
+		}
+	}
+	var wanted []knownLog
+	for _, k := range known {
+		if len(r.only) > 0 && !slices.Contains(r.only, k.origin) {
+			continue
+		}
+		if k.skipped != "" {
+			answer.Skipped = append(answer.Skipped, skippedLog{k.origin, k.kind, k.skipped})
+			continue
+		}
+		wanted = append(wanted, k)
+	}
+	return wanted, nil
+}
+
+// settle judges the logs and what was found in them.
+func (r *followRun) settle(ctx context.Context, known []knownLog, answer *followAnswer) error {
+	policies, frozen := map[string]identity.Policy{}, map[string]bool{}
+	for _, p := range r.cfg.Projects {
+		policies[p.Name] = p.Policy
+	}
+	for _, k := range known {
+		frozen[k.origin] = k.frozen
+	}
+	changes, err := audit.SettleLogs(ctx, r.record, ruleSet(r.cfg), policies, frozen, r.app.clock.Now(), channelNames(r.cfg))
+	for _, c := range changes {
+		if c.Transition == audit.Opened || c.Transition == audit.Reopened {
+			answer.Opened++
+		}
+		r.logger.Info("finding "+string(c.Transition), "id", c.Finding.ID, "rule", c.Finding.Rule, "severity", c.Finding.Severity, "summary", c.Finding.Summary)
+	}
+	return err
+}
+
+// progress logs how far each log was read, at most every ten seconds.
+func (r *followRun) progress() func(string, uint64) {
+	var mu sync.Mutex
+	read, last := map[string]uint64{}, r.app.clock.Now()
+	return func(origin string, leaves uint64) {
+		const every = 10 * time.Second
+		mu.Lock()
+		defer mu.Unlock()
+		read[origin] += leaves
+		if now := r.app.clock.Now(); now.Sub(last) >= every {
+			last = now
+			r.logger.Info("reading", "log", origin, "entries", read[origin])
+		}
+	}
+}
+
+// exit is the command's exit code as an error.
+func (f *followAnswer) exit() error {
+	for _, l := range f.Logs {
+		if len(l.Misbehaviours) > 0 {
+			return &exitError{code: exitLog}
+		}
+	}
+	if f.Outcome != audit.Complete {
+		return &exitError{code: exitUnknown}
+	}
+	return nil
+}
+
+// printFollow prints a run for people: a line a log.
+func (a *app) printFollow(f *followAnswer) {
+	for _, l := range f.Logs {
+		line(a.stdout, "%s (%s): %d entries, read %d to %d, proven to %d, %s, %d bytes", l.Origin, l.Kind, l.Size, l.From, l.To, l.Proven, plural(l.Hits, "hit"), l.Bytes)
+		for _, m := range l.Misbehaviours {
+			line(a.stdout, "  MISBEHAVED: %s", m)
+		}
+		if l.Stale {
+			line(a.stdout, "  it showed an older tree than before, consistent with it")
+		}
+		if l.Trouble != "" {
+			line(a.stdout, "  unknown: %s", l.Trouble)
+		}
+	}
+	for _, s := range f.Skipped {
+		line(a.stdout, "%s (%s): not followed: %s", s.Origin, s.Kind, s.Why)
+	}
+	if f.Opened > 0 {
+		line(a.stdout, "%s opened; `monitor findings` lists them", plural(f.Opened, "finding"))
+	}
+}

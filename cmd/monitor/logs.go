@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/config"
+	"github.com/rekoncile/rekoncile/internal/ctlog"
+	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/fetch"
+	"github.com/rekoncile/rekoncile/internal/identity"
+	"github.com/rekoncile/rekoncile/internal/rekor"
+	"github.com/rekoncile/rekoncile/internal/tlog"
+	"github.com/rekoncile/rekoncile/internal/trust"
+)
+
+// The kinds of logs; see config.LogKinds.
+const (
+	kindRekorV1  = "rekor-v1"
+	kindRekorV2  = "rekor-v2"
+	kindCT       = "ct-rfc6962"
+	kindCTStatic = "ct-static"
+)
+
+// knownLog is a log of the trusted roots, with what the configuration says of it.
+type knownLog struct {
+	origin, kind, url string
+	log               *root.TransparencyLog
+	said              config.Log
+	// skipped says why it is not followed; "" where it is.
+	skipped string
+	frozen  bool
+}
+
+// knownLogs lists every log of the trusted roots, past and present, by origin.
+func (a *app) knownLogs(cfg *config.Config, set *trust.Set) ([]knownLog, error) {
+	var logs []knownLog
+	add := func(log *root.TransparencyLog, ct bool) error {
+		u, err := url.Parse(log.BaseURL)
+		if err != nil || u.Host == "" {
+			return fmt.Errorf("the trusted root has a log with the URL %q", log.BaseURL)
+		}
+		k := knownLog{origin: u.Host, url: strings.TrimSuffix(log.BaseURL, "/"), log: log}
+		if ct {
+			k.origin += strings.TrimSuffix(u.Path, "/")
+		}
+		if slices.ContainsFunc(logs, func(x knownLog) bool { return x.origin == k.origin && string(x.log.ID) == string(log.ID) }) {
+			return nil // two trusted roots that name the same log
+		}
+		k.said = cfg.Logs.Of(k.origin)
+		if k.said.URL != "" {
+			k.url = k.said.URL
+		}
+		k.kind = k.said.Kind
+		_, ed25519Key := log.PublicKey.(ed25519.PublicKey)
+		switch {
+		case k.kind != "":
+		case ct:
+			k.kind = kindCT
+		case ed25519Key:
+			k.kind = kindRekorV2
+		default:
+			k.kind = kindRekorV1
+		}
+		k.frozen = !log.ValidityPeriodEnd.IsZero() && log.ValidityPeriodEnd.Before(a.clock.Now())
+		switch {
+		case k.said.Off:
+			k.skipped = "switched off in the configuration"
+		case k.kind == kindRekorV1:
+			k.skipped = "this version does not read Rekor v1; its entries are known only from attestations"
+		case k.kind == kindRekorV2 && !cfg.Logs.RekorV2, (k.kind == kindCT || k.kind == kindCTStatic) && !cfg.Logs.CT:
+			k.skipped = "switched off in the configuration"
+		}
+		logs = append(logs, k)
+		return nil
+	}
+	for _, r := range set.Roots {
+		for _, log := range r.Material.RekorLogs() {
+			if err := add(log, false); err != nil {
+				return nil, err
+			}
+		}
+		for _, log := range r.Material.CTLogs() {
+			if err := add(log, true); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortFunc(logs, func(x, y knownLog) int { return strings.Compare(x.origin, y.origin) })
+	return logs, nil
+}
+
+// watchList is what the configured projects are known by.
+func watchList(cfg *config.Config) (*identity.WatchList, error) {
+	var watched []identity.Watched
+	for _, p := range cfg.Projects {
+		watched = append(watched, identity.Watched{Project: p.Name, Repository: p.Policy.Repository.Name})
+	}
+	return identity.NewWatchList(watched)
+}
+
+// logTargets opens the logs that are to be followed. only restricts them by origin; from and until replace the
+// configuration's start and the log's end.
+func (a *app) logTargets(ctx context.Context, logs []knownLog, record *db.DB, client *fetch.Client, watch *identity.WatchList, set *trust.Set, from *config.LogStart, until uint64) ([]audit.LogTarget, error) {
+	inspector := &audit.LeafInspector{Watch: watch, Roots: set}
+	var targets []audit.LogTarget
+	for _, k := range logs {
+		if k.skipped != "" {
+			continue
+		}
+		store, err := record.Log(ctx, db.LogName{Origin: k.origin, Kind: k.kind, KeyID: hex.EncodeToString(k.log.ID), URL: k.url}, watch.Hash())
+		if err != nil {
+			return nil, err
+		}
+		t := audit.LogTarget{Origin: k.origin, Kind: k.kind, URL: k.url, Store: store, Frozen: k.frozen, Until: until}
+		start := *k.said.Start
+		if from != nil {
+			start = *from
+		}
+		t.Start = func(size uint64) uint64 {
+			if start.Head {
+				return size
+			}
+			return start.Index
+		}
+		if t.Source, err = a.logSource(k, client); err != nil {
+			return nil, err
+		}
+		if k.kind == kindRekorV2 {
+			t.Scan, t.Inspect = rekor.NewScanner(watch).Scan, inspector.Entry
+		} else {
+			t.Scan, t.Inspect = ctlog.NewScanner(watch).Scan, inspector.Certificate
+		}
+		targets = append(targets, t)
+	}
+	return targets, nil
+}
+
+// logSource makes the reader of one log.
+func (a *app) logSource(k knownLog, client *fetch.Client) (tlog.Source, error) {
+	switch k.kind {
+	case kindRekorV2:
+		verifier, err := tlog.NewTiledVerifier(k.origin, k.log.PublicKey)
+		if err != nil {
+			return nil, err
+		}
+		return rekor.NewTileLog(rekor.Options{URL: k.url, Origin: k.origin, Verifier: verifier, Fetch: client})
+	case kindCTStatic:
+		return ctlog.NewStaticLog(ctlog.Options{URL: k.url, Origin: k.origin, Key: k.log.PublicKey, Fetch: client})
+	default:
+		return ctlog.NewRFC6962Log(ctlog.Options{URL: k.url, Origin: k.origin, Key: k.log.PublicKey, Fetch: client})
+	}
+}
+
+// logHosts are the URLs of logs, for the HTTP client to allow.
+func logHosts(logs []knownLog) []string {
+	var urls []string
+	for _, k := range logs {
+		urls = append(urls, k.url)
+	}
+	return urls
+}

@@ -1,0 +1,132 @@
+package audit
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rekoncile/rekoncile/internal/identity"
+)
+
+// LogFacts is what the record holds of one log.
+type LogFacts struct {
+	Origin, Kind, URL string
+	// Incidents are contradictions that the log has not taken back.
+	Incidents []Incident
+	// GrewAt is when the latest checkpoint was first seen; CheckedAt when the log last answered.
+	GrewAt, CheckedAt time.Time
+	FailingSince      time.Time
+	Failure           string
+	// Frozen says that the trusted root ended the log's validity: it is not expected to grow.
+	Frozen bool
+	// Coverage of the log.
+	Start, Read, Proven, Latest uint64
+	Known                       bool
+	Ranges                      []ProvenRange
+}
+
+// ProvenRange is a run of leaves that was proven complete, and the watch list that it was read with.
+type ProvenRange struct {
+	From      uint64    `json:"from"`
+	To        uint64    `json:"to"`
+	WatchList string    `json:"watch_list"`
+	ProvenAt  time.Time `json:"proven_at"`
+	Bytes     int64     `json:"bytes"`
+}
+
+// Incident is a log's misbehaviour with its evidence.
+type Incident struct {
+	Kind      string // a rule about logs
+	FirstSeen time.Time
+	Detail    string
+	Evidence  []byte // JSON
+}
+
+// HitFacts is a proven hit.
+type HitFacts struct {
+	Origin    string
+	Index     uint64
+	LeafHash  string
+	FirstSeen time.Time
+	Proven    bool
+	LogHit
+}
+
+// Log judges one log.
+func (j *Judge) Log(l LogFacts) Assessment {
+	var a Assessment
+	s := Subject{LogOrigin: l.Origin}
+	for _, i := range l.Incidents {
+		a.wrong(j, i.Kind, s, i.FirstSeen, Finding{
+			Summary:  fmt.Sprintf("log %s: %s", l.Origin, oneLine(i.Detail, 400)),
+			Expected: "a log that only ever grows, and whose entries hash to the roots that it signs",
+			Evidence: []Evidence{{Kind: "log-incident", URL: l.URL, At: i.FirstSeen, Detail: i.Kind, Data: i.Evidence}},
+		})
+	}
+	if !l.FailingSince.IsZero() {
+		a.wrong(j, SourceUnreachable, s, l.FailingSince, Finding{
+			Summary:  fmt.Sprintf("log %s cannot be read", l.Origin),
+			Expected: "an answer from the log",
+			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.FailingSince, Detail: oneLine(l.Failure, 500)}},
+		})
+	}
+	if !l.Frozen && l.Known && !l.GrewAt.IsZero() {
+		a.wrong(j, StaleLog, s, l.GrewAt, Finding{
+			Summary:  fmt.Sprintf("log %s still shows the tree of size %d", l.Origin, l.Latest),
+			Expected: "a growing log",
+			Evidence: []Evidence{{Kind: "checkpoint", URL: l.URL, At: l.GrewAt, Detail: fmt.Sprintf("size %d", l.Latest)}},
+		})
+	}
+	return a
+}
+
+// Hit judges a leaf that concerns a watched name. policies are by project; what a grade expects is fine.
+func (j *Judge) Hit(h HitFacts, policies map[string]identity.Policy) Assessment {
+	var a Assessment
+	entry := Subject{Project: h.Project, LogOrigin: h.Origin, LogIndex: h.Index, LeafHash: h.LeafHash}
+	leaf := Evidence{Kind: "log-entry", URL: h.Origin, At: h.FirstSeen, SHA256: h.LeafHash, Detail: fmt.Sprintf("index %d, %s", h.Index, h.Class)}
+	ref := &LogRef{Origin: h.Origin, Index: int64(h.Index), GlobalIndex: int64(h.Index)}
+	if h.Kind == HitUnreadable {
+		a.wrong(j, UnreadableEntry, entry, h.FirstSeen, Finding{Log: ref, Evidence: []Evidence{leaf},
+			Summary:  fmt.Sprintf("entry %d of log %s mentions a watched name and cannot be decoded: %s", h.Index, h.Origin, oneLine(h.Problem, 300)),
+			Expected: "an entry that can be decoded"})
+		return a
+	}
+	for _, c := range h.Certificates {
+		j.hitCertificate(&a, h, c, policies, entry, leaf, ref)
+	}
+	return a
+}
+
+// hitCertificate judges one certificate of a hit.
+func (j *Judge) hitCertificate(a *Assessment, h HitFacts, c HitCert, policies map[string]identity.Policy, entry Subject, leaf Evidence, ref *LogRef) {
+	who := "a certificate whose identity cannot be read"
+	if c.Identity != nil {
+		who = oneLine(c.Identity.Describe(), 300)
+	}
+	where := fmt.Sprintf("entry %d of log %s", h.Index, h.Origin)
+	if !c.Chained {
+		a.wrong(j, UnchainedCertificate, entry, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
+			Summary: fmt.Sprintf("%s claims %s, and its certificate chains to nothing: %s", where, who, oneLine(c.Problem, 200)), Expected: "a certificate by a trusted authority"})
+		return
+	}
+	policy, ok := policies[h.Project]
+	s := Subject{Project: h.Project, Certificate: c.TBSSHA256}
+	switch {
+	case !ok || c.Identity == nil:
+		a.wrong(j, LookalikeIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
+			Summary: fmt.Sprintf("%s is by %s", where, who), Expected: "no identity that resembles a watched name"})
+	default:
+		judged := policy.Judge(*c.Identity)
+		if len(judged.Grades) > 0 {
+			return
+		}
+		if judged.Class == identity.ClassOther || judged.Class == identity.ClassThirdPartyCI {
+			a.wrong(j, LookalikeIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
+				Summary: fmt.Sprintf("%s is by %s, which is not %s", where, who, policy.Repository.Name), Expected: "no identity that resembles a watched name"})
+			return
+		}
+		leaf.Detail += "; " + oneLine(why(judged), 400)
+		a.wrong(j, UnexpectedIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
+			Summary: fmt.Sprintf("%s is by %s", where, who), Expected: "an identity of one of the grades of " + policy.Repository.Name})
+	}
+}

@@ -1,0 +1,331 @@
+package db
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/failpoint"
+	"github.com/rekoncile/rekoncile/internal/tlog"
+)
+
+// Log is the record of one log, as its follower uses it.
+type Log struct {
+	db     *DB
+	id     int64
+	origin string
+	keyID  string
+	// watchList names the list that leaves are read with.
+	watchList string
+}
+
+var _ tlog.Store[audit.LogHit] = (*Log)(nil)
+
+// LogName is what names a log in the record.
+type LogName struct {
+	Origin, Kind, KeyID, URL string
+}
+
+// Log opens the record of a log, making it where it is new. watchList names the list that leaves will be read with.
+func (db *DB) Log(ctx context.Context, name LogName, watchList string) (*Log, error) {
+	l := &Log{db: db, origin: name.Origin, keyID: name.KeyID, watchList: watchList}
+	err := db.write(ctx, "open the record of log "+name.Origin, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `INSERT INTO logs (origin, kind, key_id, url) VALUES (?, ?, ?, ?)
+			ON CONFLICT (origin) DO UPDATE SET kind = excluded.kind, key_id = excluded.key_id, url = excluded.url RETURNING id`,
+			name.Origin, name.Kind, name.KeyID, name.URL).Scan(&l.id)
+	})
+	return l, err
+}
+
+// State implements tlog.Store.
+func (l *Log) State(ctx context.Context) (tlog.State, error) {
+	var s tlog.State
+	var start sql.NullInt64
+	var read, proven []byte
+	var root, origin sql.NullString
+	var size, at sql.NullInt64
+	var raw []byte
+	err := l.db.r.QueryRowContext(ctx, `SELECT l.start_index, l.read_index, l.proven_index, l.read_range, l.proven_range, c.origin, c.size, c.root, c.raw, c.tree_head_at
+		FROM logs l LEFT JOIN checkpoints c ON c.id = l.latest_id WHERE l.id = ?`, l.id).
+		Scan(&start, &s.Read, &s.Proven, &read, &proven, &origin, &size, &root, &raw, &at)
+	if err != nil {
+		return s, fmt.Errorf("state of log %s: %w", l.origin, err)
+	}
+	s.Known = start.Valid
+	s.Start = uint64(start.Int64)
+	if s.ReadRange, err = unpackRange(read); err != nil {
+		return s, fmt.Errorf("state of log %s: %w", l.origin, err)
+	}
+	if s.ProvenRange, err = unpackRange(proven); err != nil {
+		return s, fmt.Errorf("state of log %s: %w", l.origin, err)
+	}
+	if size.Valid {
+		s.Checkpoint = tlog.SignedCheckpoint{Origin: origin.String, Size: uint64(size.Int64), Raw: raw, Timestamp: instant(at)}
+		digest, err := hex.DecodeString(root.String)
+		if err != nil || len(digest) != sha256.Size {
+			return s, fmt.Errorf("state of log %s: its checkpoint's root hash in the record is not one", l.origin)
+		}
+		copy(s.Checkpoint.Root[:], digest)
+	}
+	return s, nil
+}
+
+// packRange and unpackRange store node hashes one after the other.
+func packRange(hashes [][]byte) []byte {
+	packed := make([]byte, 0, len(hashes)*sha256.Size)
+	for _, h := range hashes {
+		packed = append(packed, h...)
+	}
+	return packed
+}
+
+func unpackRange(packed []byte) ([][]byte, error) {
+	if len(packed)%sha256.Size != 0 {
+		return nil, errors.New("a compact range in the record is not made of hashes")
+	}
+	var hashes [][]byte
+	for ; len(packed) > 0; packed = packed[sha256.Size:] {
+		hashes = append(hashes, packed[:sha256.Size:sha256.Size])
+	}
+	return hashes, nil
+}
+
+// Begin implements tlog.Store.
+func (l *Log) Begin(ctx context.Context, now time.Time, start uint64, frontier [][]byte, cp tlog.SignedCheckpoint) error {
+	return l.db.write(ctx, "take up log "+l.origin, func(tx *sql.Tx) error {
+		id, err := saveCheckpoint(ctx, tx, now, cp)
+		if err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `UPDATE logs SET start_index = ?1, read_index = ?1, proven_index = ?1, read_range = ?2, proven_range = ?2,
+			latest_id = ?3, checked_at = ?4, failing_since = NULL, failure = '' WHERE id = ?5 AND start_index IS NULL`,
+			start, packRange(frontier), id, micros(now), l.id)
+		return one(res, err)
+	})
+}
+
+// Saw implements tlog.Store.
+func (l *Log) Saw(ctx context.Context, now time.Time, cp tlog.SignedCheckpoint) error {
+	return l.db.write(ctx, "keep a checkpoint of log "+l.origin, func(tx *sql.Tx) error {
+		id, err := saveCheckpoint(ctx, tx, now, cp)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE logs SET checked_at = ?1, failing_since = NULL, failure = '',
+			latest_id = CASE WHEN ?2 >= coalesce((SELECT size FROM checkpoints WHERE id = latest_id), 0) THEN ?3 ELSE latest_id END WHERE id = ?4`,
+			micros(now), cp.Size, id, l.id)
+		if err != nil {
+			return err
+		}
+		return l.endIncidents(ctx, tx, now, tlog.KindBadCheckpoint)
+	})
+}
+
+// Advance implements tlog.Store.
+func (l *Log) Advance(ctx context.Context, now time.Time, b tlog.Batch[audit.LogHit]) error {
+	return l.db.write(ctx, "advance log "+l.origin, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE logs SET read_index = ?, read_range = ? WHERE id = ? AND read_index = ?`, b.To, packRange(b.Range), l.id, b.From)
+		if err := one(res, err); errors.Is(err, sql.ErrNoRows) {
+			return tlog.ErrMoved
+		} else if err != nil {
+			return err
+		}
+		for _, h := range b.Hits {
+			if err := l.saveHit(ctx, tx, now, h.Index, h.Hit); err != nil {
+				return err
+			}
+		}
+		// What is read but not proven yet is accounted for in one open range.
+		_, err = tx.ExecContext(ctx, `INSERT INTO read_bytes (log_id, bytes) VALUES (?, ?) ON CONFLICT (log_id) DO UPDATE SET bytes = bytes + excluded.bytes`, l.id, b.Bytes)
+		failpoint.Hit("db/batch-uncommitted")
+		return err
+	})
+}
+
+// Prove implements tlog.Store.
+func (l *Log) Prove(ctx context.Context, now time.Time, size uint64, cp tlog.SignedCheckpoint) error {
+	return l.db.write(ctx, "prove log "+l.origin, func(tx *sql.Tx) error {
+		id, err := saveCheckpoint(ctx, tx, now, cp)
+		if err != nil {
+			return err
+		}
+		var from uint64
+		if err := tx.QueryRowContext(ctx, `SELECT proven_index FROM logs WHERE id = ?`, l.id).Scan(&from); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `UPDATE logs SET proven_index = read_index, proven_range = read_range, checkpoint_id = ?1, checked_at = ?2,
+			failing_since = NULL, failure = '', latest_id = CASE WHEN ?3 >= coalesce((SELECT size FROM checkpoints WHERE id = latest_id), 0) THEN ?1 ELSE latest_id END
+			WHERE id = ?4 AND read_index = ?5`, id, micros(now), cp.Size, l.id, size)
+		if err := one(res, err); errors.Is(err, sql.ErrNoRows) {
+			return tlog.ErrMoved
+		} else if err != nil {
+			return err
+		}
+		if size > from {
+			if err := l.extendProven(ctx, tx, now, from, size); err != nil {
+				return err
+			}
+		}
+		failpoint.Hit("db/proof-uncommitted")
+		return l.endIncidents(ctx, tx, now, tlog.KindBadCheckpoint, tlog.KindEntriesMismatch)
+	})
+}
+
+// extendProven notes a range as proven, in one row with the range before it where that was read with the same watch list.
+func (l *Log) extendProven(ctx context.Context, tx *sql.Tx, now time.Time, from, to uint64) error {
+	var bytes int64
+	err := tx.QueryRowContext(ctx, `SELECT bytes FROM read_bytes WHERE log_id = ?`, l.id).Scan(&bytes)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM read_bytes WHERE log_id = ?`, l.id); err != nil {
+		return err
+	}
+	res, err := tx.ExecContext(ctx, `UPDATE proven_ranges SET to_index = ?, proven_at = ?, bytes = bytes + ? WHERE log_id = ? AND to_index = ? AND watch_list = ?`,
+		to, micros(now), bytes, l.id, from, l.watchList)
+	if err := one(res, err); err == nil || !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO proven_ranges (log_id, from_index, to_index, watch_list, proven_at, bytes) VALUES (?, ?, ?, ?, ?, ?)`,
+		l.id, from, to, l.watchList, micros(now), bytes)
+	return err
+}
+
+// Misbehaved implements tlog.Store.
+func (l *Log) Misbehaved(ctx context.Context, now time.Time, m *tlog.Misbehaviour) error {
+	return l.db.write(ctx, "keep a misbehaviour of log "+l.origin, func(tx *sql.Tx) error {
+		if err := l.saveIncident(ctx, tx, now, m); err != nil {
+			return err
+		}
+		if !m.Rewinds() {
+			_, err := tx.ExecContext(ctx, `UPDATE logs SET checked_at = ? WHERE id = ?`, micros(now), l.id)
+			return err
+		}
+		for _, query := range []string{
+			`DELETE FROM hits WHERE log_id = ?1 AND tree_index >= (SELECT proven_index FROM logs WHERE id = ?1)`,
+			`DELETE FROM read_bytes WHERE log_id = ?1`,
+			`UPDATE logs SET read_index = proven_index, read_range = proven_range WHERE id = ?1`,
+		} {
+			if _, err := tx.ExecContext(ctx, query, l.id); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE logs SET checked_at = ? WHERE id = ?`, micros(now), l.id)
+		return err
+	})
+}
+
+// endIncidents notes that the log told the truth again. Two signed trees that contradict each other stay what they are: a
+// fork, a rollback and a growth after the end are for a person to acknowledge.
+func (l *Log) endIncidents(ctx context.Context, tx *sql.Tx, now time.Time, kinds ...tlog.Kind) error {
+	for _, kind := range kinds {
+		if _, err := tx.ExecContext(ctx, `UPDATE log_incidents SET ended_at = ? WHERE log_id = ? AND ended_at IS NULL AND kind = ?`, micros(now), l.id, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Failed notes that a log could not be read.
+func (l *Log) Failed(ctx context.Context, now time.Time, problem string) error {
+	return l.db.write(ctx, "note that log "+l.origin+" failed", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE logs SET failing_since = coalesce(failing_since, ?), failure = ? WHERE id = ?`, micros(now), problem, l.id)
+		return err
+	})
+}
+
+// saveCheckpoint keeps a checkpoint, or notes that it was seen again.
+func saveCheckpoint(ctx context.Context, tx *sql.Tx, now time.Time, cp tlog.SignedCheckpoint) (int64, error) {
+	var id int64
+	err := tx.QueryRowContext(ctx, `INSERT INTO checkpoints (origin, size, root, raw, tree_head_at, cosigners, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (origin, size, root) DO UPDATE SET last_seen = excluded.last_seen RETURNING id`,
+		cp.Origin, cp.Size, hex.EncodeToString(cp.Root[:]), cp.Raw, micros(cp.Timestamp), strings.Join(cp.Cosigners, ","), micros(now), micros(now)).Scan(&id)
+	return id, err
+}
+
+// saveIncident keeps the evidence of a misbehaviour; one that goes on is one incident.
+func (l *Log) saveIncident(ctx context.Context, tx *sql.Tx, now time.Time, m *tlog.Misbehaviour) error {
+	evidence, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	res, err := tx.ExecContext(ctx, `UPDATE log_incidents SET last_seen = ? WHERE log_id = ? AND kind = ? AND ended_at IS NULL`, micros(now), l.id, string(m.Kind))
+	if err := one(res, err); err == nil || !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO log_incidents (log_id, kind, first_seen, last_seen, detail, evidence) VALUES (?, ?, ?, ?, ?, ?)`,
+		l.id, string(m.Kind), micros(now), micros(now), m.Error(), string(evidence))
+	return err
+}
+
+// saveHit stores one leaf that concerns a watched name, with its certificates and entry.
+func (l *Log) saveHit(ctx context.Context, tx *sql.Tx, now time.Time, index uint64, h audit.LogHit) error {
+	leafHash := sha256.Sum256(append([]byte{0}, h.Leaf...))
+	hash := hex.EncodeToString(leafHash[:])
+	var entry, certificate sql.NullInt64
+	if h.Kind == audit.HitEntry {
+		if err := tx.QueryRowContext(ctx, `INSERT INTO entries (log_id, origin, tree_index, global_index, leaf_hash, kind, api_version, body, first_seen)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin, tree_index, leaf_hash) DO UPDATE SET kind = excluded.kind RETURNING id`,
+			l.keyID, l.origin, index, index, hash, h.EntryKind, h.APIVersion, h.Leaf, micros(now)).Scan(&entry); err != nil {
+			return err
+		}
+	}
+	for _, c := range h.Certificates {
+		id, err := saveHitCertificate(ctx, tx, now, c)
+		if err != nil {
+			return err
+		}
+		if !certificate.Valid {
+			certificate = sql.NullInt64{Int64: id, Valid: true}
+		}
+		if entry.Valid {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO entry_certificates (entry_id, certificate_id) VALUES (?, ?) ON CONFLICT DO NOTHING`, entry, id); err != nil {
+				return err
+			}
+		}
+	}
+	body, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO hits (log_id, tree_index, leaf_hash, leaf, kind, class, project, san, chained, entry_id, certificate_id, body, logged_at, first_seen)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (log_id, tree_index, leaf_hash) DO UPDATE SET class = excluded.class, project = excluded.project, body = excluded.body`,
+		l.id, index, hash, h.Leaf, h.Kind, h.Class, h.Project, h.SAN(), h.Chained(), entry, certificate, string(body), micros(h.LoggedAt), micros(now))
+	return err
+}
+
+func saveHitCertificate(ctx context.Context, tx *sql.Tx, now time.Time, c audit.HitCert) (int64, error) {
+	var san, issuer string
+	if c.Identity != nil {
+		san, issuer = c.Identity.SAN, c.Identity.Issuer
+	}
+	text, err := json.Marshal(c.Identity)
+	if err != nil {
+		return 0, err
+	}
+	var id int64
+	err = tx.QueryRowContext(ctx, `INSERT INTO certificates (issuer_key_hash, tbs_sha256, sha256, serial, not_before, not_after, san, issuer, identity, der, first_seen)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (issuer_key_hash, tbs_sha256) DO UPDATE SET
+		sha256 = CASE der IS NULL WHEN 1 THEN excluded.sha256 ELSE sha256 END, der = coalesce(der, excluded.der) RETURNING id`,
+		c.IssuerKeyHash, c.TBSSHA256, c.SHA256, c.Serial, micros(c.NotBefore), micros(c.NotAfter), san, issuer, string(text), blob(c.DER), micros(now)).Scan(&id)
+	return id, err
+}
+
+// one turns a statement that changed nothing into sql.ErrNoRows.
+func one(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n == 0 {
+		err = sql.ErrNoRows
+	}
+	return err
+}
