@@ -47,12 +47,15 @@ type pass struct {
 
 // passAnswer is the JSON of audit and once.
 type passAnswer struct {
-	Schema     string            `json:"schema"`
-	Outcome    audit.Outcome     `json:"outcome"`
-	Projects   []audit.Summary   `json:"projects"`
-	Findings   []audit.Finding   `json:"findings"` // open ones of the projects audited
-	Deliveries []notify.Delivery `json:"deliveries,omitempty"`
-	Requests   map[string]int64  `json:"requests"` // by host
+	Schema  string        `json:"schema"`
+	Outcome audit.Outcome `json:"outcome"`
+	// Logs and NotFollowed are once's: audit reads no log.
+	Logs        []audit.LogSummary `json:"logs,omitempty"`
+	NotFollowed []skippedLog       `json:"not_followed,omitempty"`
+	Projects    []audit.Summary    `json:"projects"`
+	Findings    []audit.Finding    `json:"findings"` // open ones of the projects audited
+	Deliveries  []notify.Delivery  `json:"deliveries,omitempty"`
+	Requests    map[string]int64   `json:"requests"` // by host
 }
 
 func (a *app) auditCommand(g *globals) *cobra.Command {
@@ -76,7 +79,7 @@ func (a *app) onceCommand(g *globals) *cobra.Command {
 	flags := passFlags{}
 	c := &cobra.Command{
 		Use:   "once",
-		Short: "Make one pass: audit, and deliver alerts; for cron and CI",
+		Short: "Make one pass: follow the logs, audit, and deliver alerts; for cron and CI",
 		Args:  noArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return a.runPass(c.Context(), g, flags, "once", true) },
 	}
@@ -198,6 +201,11 @@ func (p *pass) targets() ([]target, audit.Options, error) {
 // work audits the targets, and delivers the outbox if that is wanted.
 func (p *pass) work(ctx context.Context, record *db.DB, targets []target, options audit.Options) (*passAnswer, error) {
 	answer := &passAnswer{Outcome: audit.Complete, Projects: []audit.Summary{}, Findings: []audit.Finding{}}
+	if p.deliver {
+		if err := p.followLogs(ctx, record, answer); err != nil {
+			return answer, err
+		}
+	}
 	client := p.app.client(p.cfg, p.logger)
 	defer client.Close()
 	auditor, err := p.auditor(ctx, record, client)
@@ -214,7 +222,7 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 			answer.Outcome = audit.Incomplete
 		}
 	}
-	answer.Requests = client.Requests()
+	answer.Requests = mergeCounts(answer.Requests, client.Requests())
 	if p.deliver {
 		if err := p.deliverOutbox(ctx, record, answer); err != nil {
 			return answer, err
@@ -225,6 +233,9 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 		return answer, err
 	}
 	answer.Findings = append(answer.Findings, slices.DeleteFunc(open, func(f audit.Finding) bool {
+		if f.Index == "" {
+			return !p.deliver // about a log or an entry: audit reads none
+		}
 		return !slices.ContainsFunc(targets, func(t target) bool {
 			return f.Project == t.project.Name && f.Index == t.on.Index && f.PyPIProject == t.on.Name
 		})
@@ -252,6 +263,31 @@ func (p *pass) auditor(ctx context.Context, record *db.DB, client pypi.Fetcher) 
 		Clock: p.app.clock, Logger: p.logger, Progress: p.app.progress(p.logger), Channels: channelNames(p.cfg), RecheckAfter: p.cfg.RecheckAfter}, nil
 }
 
+// followLogs follows the logs of the trusted roots.
+func (p *pass) followLogs(ctx context.Context, record *db.DB, answer *passAnswer) error {
+	run := &followRun{app: p.app, cfg: p.cfg, logger: p.logger, record: record}
+	followed, err := run.once(ctx)
+	if err != nil {
+		return err
+	}
+	answer.Logs, answer.NotFollowed, answer.Requests = followed.Logs, followed.Skipped, followed.Requests
+	if followed.Outcome != audit.Complete {
+		answer.Outcome = audit.Incomplete
+	}
+	return nil
+}
+
+// mergeCounts adds up requests by host.
+func mergeCounts(a, b map[string]int64) map[string]int64 {
+	sum := map[string]int64{}
+	for _, counts := range []map[string]int64{a, b} {
+		for host, n := range counts {
+			sum[host] += n
+		}
+	}
+	return sum
+}
+
 // deliverOutbox makes a pass over the outbox.
 func (p *pass) deliverOutbox(ctx context.Context, record *db.DB, answer *passAnswer) error {
 	worker := &notify.Worker{Outbox: record, Channels: p.channels, Clock: p.app.clock, Logger: p.logger}
@@ -269,6 +305,11 @@ func (p *pass) deliverOutbox(ctx context.Context, record *db.DB, answer *passAns
 
 // exit is the command's exit code as an error, nil where everything is in order.
 func (p *passAnswer) exit(failOn string) error {
+	for _, l := range p.Logs {
+		if len(l.Misbehaviours) > 0 {
+			return &exitError{code: exitLog}
+		}
+	}
 	if failOn != "none" {
 		for _, f := range p.Findings {
 			if f.Severity.AtLeast(audit.Severity(failOn)) {
@@ -284,6 +325,7 @@ func (p *passAnswer) exit(failOn string) error {
 
 // printPass prints a pass for people: a line a project, the findings, what stayed unknown.
 func (a *app) printPass(answer *passAnswer) error {
+	a.printFollow(&followAnswer{Logs: answer.Logs, Skipped: answer.NotFollowed})
 	for _, s := range answer.Projects {
 		var states []string
 		total := 0

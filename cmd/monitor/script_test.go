@@ -82,6 +82,7 @@ func worldConfig(world *sandbox.World) []byte {
 	return []byte(fmt.Sprintf(`database: monitor.db
 trust: [{trusted_root: trusted_root.json}]
 indexes: {pypi: {url: %q}}
+logs: {ct: off}
 alerts: {slack: {webhook: "${SLACK_WEBHOOK}"}}
 %s`, world.PyPI.URL(), text))
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,25 @@ type statusAnswer struct {
 	Outbox       []db.OutboxDepth       `json:"outbox"`
 	LastRuns     []db.Run               `json:"last_runs"`
 	// Coverage says in words what was looked at and what was not.
-	Coverage []string `json:"coverage"`
+	Coverage []string    `json:"coverage"`
+	Logs     []logStatus `json:"logs"`
+}
+
+// logStatus is where one log stands.
+type logStatus struct {
+	Origin       string              `json:"origin"`
+	Kind         string              `json:"kind"`
+	Size         uint64              `json:"size"`
+	Start        uint64              `json:"start"`
+	Read         uint64              `json:"read"`
+	Proven       uint64              `json:"proven"`
+	CheckedAt    time.Time           `json:"checked_at,omitzero"`
+	FailingSince time.Time           `json:"failing_since,omitzero"`
+	Failure      string              `json:"failure,omitempty"`
+	Incidents    []string            `json:"incidents,omitempty"`
+	Proofs       []audit.ProvenRange `json:"proven_ranges"`
+	// Reopened counts the entries that were proven, but read with another watch list than today's.
+	Reopened uint64 `json:"reopened"`
 }
 
 type trustedRootStatus struct {
@@ -34,8 +53,7 @@ type trustedRootStatus struct {
 // coverage is what this version looks at, in words. A report never says more than that.
 var coverage = []string{
 	"releases: every file that PyPI lists, each attestation served with it, verified against the trusted roots",
-	"log entries: those that attestations name, proven by the inclusion proofs that come with them; the logs themselves are not read",
-	"certificates: those in attestations; Fulcio's CT logs are not read",
+	"entries of Rekor v1: those that attestations name, proven by the inclusion proofs that come with them; the log itself is not read",
 	"GitHub's attestation store is not read: whether a file has SLSA provenance there is unknown",
 }
 
@@ -54,7 +72,11 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 				return err
 			}
 			defer record.Close()
-			s, err := readStatus(c, record)
+			watch, err := watchList(cfg)
+			if err != nil {
+				return err
+			}
+			s, err := readStatus(c, record, watch.Hash())
 			if err != nil {
 				return err
 			}
@@ -67,9 +89,9 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 }
 
 // readStatus gathers the answer from the record.
-func readStatus(c *cobra.Command, record *db.DB) (*statusAnswer, error) {
+func readStatus(c *cobra.Command, record *db.DB, watchList string) (*statusAnswer, error) {
 	ctx := c.Context()
-	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: coverage}
+	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage), Logs: []logStatus{}}
 	var err error
 	if s.Projects, err = record.Projects(ctx); err != nil {
 		return nil, err
@@ -87,6 +109,14 @@ func readStatus(c *cobra.Command, record *db.DB) (*statusAnswer, error) {
 	for _, f := range open {
 		s.OpenFindings[f.Severity]++
 	}
+	logs, err := record.Logs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range logs {
+		s.Logs = append(s.Logs, statusOf(l, watchList))
+		s.Coverage = append(s.Coverage, coverageOf(s.Logs[len(s.Logs)-1]))
+	}
 	roots, err := record.TrustedRoots(ctx)
 	if err != nil {
 		return nil, err
@@ -99,6 +129,33 @@ func readStatus(c *cobra.Command, record *db.DB) (*statusAnswer, error) {
 		s.TrustedRoots = append(s.TrustedRoots, t)
 	}
 	return s, nil
+}
+
+// statusOf says where a log stands.
+func statusOf(l audit.LogFacts, watchList string) logStatus {
+	s := logStatus{Origin: l.Origin, Kind: l.Kind, Size: l.Latest, Start: l.Start, Read: l.Read, Proven: l.Proven, CheckedAt: l.CheckedAt,
+		FailingSince: l.FailingSince, Failure: l.Failure, Proofs: l.Ranges}
+	for _, i := range l.Incidents {
+		s.Incidents = append(s.Incidents, i.Kind)
+	}
+	for _, r := range l.Ranges {
+		if r.WatchList != watchList {
+			s.Reopened += r.To - r.From
+		}
+	}
+	return s
+}
+
+// coverageOf says in words what was proven of a log.
+func coverageOf(l logStatus) string {
+	text := fmt.Sprintf("log %s: entries %d to %d proven complete, %d behind", l.Origin, l.Start, l.Proven, l.Size-min(l.Proven, l.Size))
+	if l.Start > 0 {
+		text += fmt.Sprintf("; what lies before %d was not looked at", l.Start)
+	}
+	if l.Reopened > 0 {
+		text += fmt.Sprintf("; %d entries were read with another watch list, and not looked at again", l.Reopened)
+	}
+	return text
 }
 
 func (a *app) printStatus(s *statusAnswer) error {
@@ -116,6 +173,19 @@ func (a *app) printStatus(s *statusAnswer) error {
 	}
 	if err := a.table([]string{"PROJECT", "STATUS", "SERIAL", "CHECKED", "FILES", "TROUBLE"}, rows); err != nil {
 		return err
+	}
+	rows = nil
+	for _, l := range s.Logs {
+		trouble := strings.Join(l.Incidents, ", ")
+		if l.Failure != "" {
+			trouble = strings.TrimPrefix(trouble+"; failing since "+when(l.FailingSince)+": "+l.Failure, "; ")
+		}
+		rows = append(rows, []string{l.Origin, l.Kind, fmt.Sprint(l.Size), fmt.Sprint(l.Proven), fmt.Sprint(l.Size - min(l.Proven, l.Size)), when(l.CheckedAt), trouble})
+	}
+	if len(rows) > 0 {
+		if err := a.table([]string{"LOG", "KIND", "SIZE", "PROVEN", "BEHIND", "CHECKED", "TROUBLE"}, rows); err != nil {
+			return err
+		}
 	}
 	var open []string
 	for _, severity := range audit.Severities() {
