@@ -311,7 +311,20 @@ func TestFollowerReadsTheRealRekorV2(t *testing.T) {
 		t.Fatalf("exit code %d, %+v", code, got)
 	}
 	var findings struct {
-		Findings []struct{ Rule string } `json:"findings"`
+		Findings []struct{ ID, Rule string } `json:"findings"`
+	}
+	// explained looks at the one finding's evidence again.
+	explained := func() {
+		t.Helper()
+		var x struct {
+			Examinations []struct {
+				Confirmed bool
+				Note      string
+			} `json:"examinations"`
+		}
+		if run(t, &x, program, dir, "explain", findings.Findings[0].ID); len(x.Examinations) != 1 || !x.Examinations[0].Confirmed {
+			t.Errorf("the evidence of %s: %+v", findings.Findings[0].Rule, x)
+		}
 	}
 	if run(t, &findings, program, dir, "findings"); len(findings.Findings) != 0 {
 		t.Errorf("a release's own signatures: %+v", findings)
@@ -333,6 +346,8 @@ func TestFollowerReadsTheRealRekorV2(t *testing.T) {
 	}
 	if run(t, &findings, program, dir, "findings"); len(findings.Findings) != 1 || findings.Findings[0].Rule != "unexpected-identity" {
 		t.Errorf("an unknown workflow's signature: %+v", findings)
+	} else {
+		explained()
 	}
 	var entries struct {
 		Entries []struct {
@@ -373,6 +388,8 @@ func TestFollowerReadsTheRealRekorV2(t *testing.T) {
 	}
 	if run(t, &findings, program, dir, "findings"); len(findings.Findings) != 1 || findings.Findings[0].Rule != "entries-mismatch" {
 		t.Errorf("a changed byte: %+v", findings)
+	} else {
+		explained()
 	}
 	stored[len(stored)/2] ^= 1
 	if err := os.WriteFile(bundle, stored, 0o644); err != nil {

@@ -253,11 +253,8 @@ func (p *pass) auditor(ctx context.Context, record *db.DB, client pypi.Fetcher) 
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range set.Roots {
-		root := audit.TrustedRoot{SHA256: r.SHA256, Source: r.Source, Body: r.JSON, ExpiresAt: r.ExpiresAt}
-		if err := record.SaveTrustedRoot(ctx, p.app.clock.Now(), root); err != nil {
-			return nil, err
-		}
+	if err := p.app.keepRoots(ctx, record, set); err != nil {
+		return nil, err
 	}
 	return &audit.Auditor{Store: record, PyPI: pypi.NewClient(client), Verifier: audit.NewVerifier(verifier, set.Digest()), Rules: ruleSet(p.cfg),
 		Clock: p.app.clock, Logger: p.logger, Progress: p.app.progress(p.logger), Channels: channelNames(p.cfg), RecheckAfter: p.cfg.RecheckAfter}, nil

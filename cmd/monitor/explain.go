@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/tlog"
 	"github.com/rekoncile/rekoncile/internal/trust"
 )
 
@@ -48,7 +50,7 @@ stranger can verify it without this record: the documents as served, the trusted
 				return err
 			}
 			defer record.Close()
-			answer, roots, err := a.explain(c.Context(), record, args[0])
+			answer, roots, err := a.explain(c.Context(), cfg, record, args[0])
 			var none *db.NoFindingError
 			if errors.As(err, &none) {
 				return &exitError{exitUsage, err}
@@ -72,7 +74,7 @@ stranger can verify it without this record: the documents as served, the trusted
 }
 
 // explain examines a finding's evidence again.
-func (a *app) explain(ctx context.Context, record *db.DB, id string) (*explainAnswer, []audit.TrustedRoot, error) {
+func (a *app) explain(ctx context.Context, cfg *config.Config, record *db.DB, id string) (*explainAnswer, []audit.TrustedRoot, error) {
 	f, err := record.Finding(ctx, id)
 	if err != nil {
 		return nil, nil, err
@@ -98,8 +100,22 @@ func (a *app) explain(ctx context.Context, record *db.DB, id string) (*explainAn
 	if err != nil {
 		return nil, nil, err
 	}
-	answer.Examinations, err = audit.Examine(f, audit.NewVerifier(verifier, set.Digest()), func(sha256 string) ([]byte, error) {
-		return record.Document(ctx, sha256)
+	known, err := a.knownLogs(cfg, set)
+	if err != nil {
+		return nil, nil, err
+	}
+	answer.Examinations, err = audit.Examine(f, audit.Archive{
+		Verifier: audit.NewVerifier(verifier, set.Digest()),
+		Document: func(sha256 string) ([]byte, error) { return record.Document(ctx, sha256) },
+		Leaf:     func(hash string) ([]byte, error) { return record.Leaf(ctx, hash) },
+		Checkpoint: func(origin string, raw []byte) (tlog.SignedCheckpoint, error) {
+			for _, k := range known {
+				if k.origin == origin {
+					return readCheckpoint(ctx, k, raw)
+				}
+			}
+			return tlog.SignedCheckpoint{}, fmt.Errorf("the trusted roots have no log %s", origin)
+		},
 	})
 	return answer, roots, err
 }

@@ -157,6 +157,9 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.app.keepRoots(ctx, r.record, set); err != nil {
+		return nil, err
+	}
 	watch, err := watchList(r.cfg)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/identity"
 	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/tlog"
+	"github.com/rekoncile/rekoncile/internal/tlog/tiles"
 	"github.com/rekoncile/rekoncile/internal/trust"
 )
 
@@ -131,7 +133,7 @@ func (a *app) logTargets(ctx context.Context, logs []knownLog, record *db.DB, cl
 			}
 			return start.Index
 		}
-		if t.Source, err = a.logSource(k, client); err != nil {
+		if t.Source, err = logSource(k, client); err != nil {
 			return nil, err
 		}
 		if k.kind == kindRekorV2 {
@@ -145,7 +147,7 @@ func (a *app) logTargets(ctx context.Context, logs []knownLog, record *db.DB, cl
 }
 
 // logSource makes the reader of one log.
-func (a *app) logSource(k knownLog, client *fetch.Client) (tlog.Source, error) {
+func logSource(k knownLog, client tiles.Fetcher) (tlog.Source, error) {
 	switch k.kind {
 	case kindRekorV2:
 		verifier, err := tlog.NewTiledVerifier(k.origin, k.log.PublicKey)
@@ -158,6 +160,22 @@ func (a *app) logSource(k knownLog, client *fetch.Client) (tlog.Source, error) {
 	default:
 		return ctlog.NewRFC6962Log(ctlog.Options{URL: k.url, Origin: k.origin, Key: k.log.PublicKey, Fetch: client})
 	}
+}
+
+// readCheckpoint verifies a checkpoint that a log served once: the log's own reader reads it from what was kept.
+func readCheckpoint(ctx context.Context, k knownLog, raw []byte) (tlog.SignedCheckpoint, error) {
+	source, err := logSource(k, replay(raw))
+	if err != nil {
+		return tlog.SignedCheckpoint{}, err
+	}
+	return source.Checkpoint(ctx)
+}
+
+// replay answers every request with what was kept.
+type replay []byte
+
+func (r replay) Do(_ context.Context, q fetch.Request) (*fetch.Response, error) {
+	return &fetch.Response{Status: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: r, URL: q.URL}, nil
 }
 
 // logHosts are the URLs of logs, for the HTTP client to allow.

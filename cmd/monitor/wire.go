@@ -100,6 +100,18 @@ func (a *app) roots(ctx context.Context, cfg *config.Config, client *fetch.Clien
 	return trust.Load(ctx, sources, trust.Options{Now: a.clock.Now, Client: tufClient{client}, Logger: logger})
 }
 
+// keepRoots keeps the trusted roots in the record, all at one instant: the last ones used are those of the last instant.
+func (a *app) keepRoots(ctx context.Context, record *db.DB, set *trust.Set) error {
+	now := a.clock.Now()
+	for _, r := range set.Roots {
+		root := audit.TrustedRoot{SHA256: r.SHA256, Source: r.Source, Body: r.JSON, ExpiresAt: r.ExpiresAt}
+		if err := record.SaveTrustedRoot(ctx, now, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // tufClient lets a TUF client make its requests through the polite one, which knows budgets, caps and retries.
 type tufClient struct{ client *fetch.Client }
 

@@ -1,10 +1,12 @@
 package audit
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
 	"github.com/rekoncile/rekoncile/internal/attest"
+	"github.com/rekoncile/rekoncile/internal/tlog"
 )
 
 // Examination is one piece of a finding's evidence, looked at again without any network.
@@ -18,9 +20,19 @@ type Examination struct {
 	Attestation *AttestationFacts `json:"attestation,omitempty"`
 }
 
-// Examine looks at a finding's evidence again. document returns a document of the record by its digest, nil for none;
-// v verifies with the trusted roots of the record.
-func Examine(f Finding, v *Verifier, document func(sha256 string) ([]byte, error)) ([]Examination, error) {
+// Archive is what looking at evidence again needs of the record, and of the trusted roots.
+type Archive struct {
+	Verifier *Verifier
+	// Document returns a document by its digest, Leaf a log's leaf by its hash; nil for none.
+	Document func(sha256 string) ([]byte, error)
+	Leaf     func(leafHash string) ([]byte, error)
+	// Checkpoint verifies a checkpoint of a log, as it was served, and reads it.
+	Checkpoint func(origin string, raw []byte) (tlog.SignedCheckpoint, error)
+}
+
+// Examine looks at a finding's evidence again, without any network.
+func Examine(f Finding, archive Archive) ([]Examination, error) {
+	v, document := archive.Verifier, archive.Document
 	var all []Examination
 	for _, e := range f.Evidence {
 		x := Examination{Evidence: e}
@@ -43,12 +55,44 @@ func Examine(f Finding, v *Verifier, document func(sha256 string) ([]byte, error
 			}
 		case "listing-entry":
 			x.listingEntry(f)
+		case "log-entry":
+			leaf, err := archive.Leaf(e.SHA256)
+			if err != nil {
+				return nil, err
+			}
+			x.leaf(leaf)
+		case "log-incident":
+			x.incident(f, archive)
 		default:
 			x.Note = "what the index said at that time; nobody signed it, so it cannot be verified again"
 		}
 		all = append(all, x)
 	}
 	return all, nil
+}
+
+// leaf recomputes the hash of a log's leaf.
+func (x *Examination) leaf(leaf []byte) {
+	if leaf == nil {
+		x.Note = "the leaf is not in the record"
+		return
+	}
+	hash := tlog.LeafHash(leaf)
+	x.Confirmed = hex.EncodeToString(hash[:]) == x.Evidence.SHA256
+	x.Note = fmt.Sprintf("the leaf is in the record, %d bytes, and has the hash that a verified root commits to", len(leaf))
+	if !x.Confirmed {
+		x.Note = fmt.Sprintf("the leaf in the record has the hash %x", hash)
+	}
+}
+
+// incident verifies a log's misbehaviour again: signatures, and that what was signed contradicts itself.
+func (x *Examination) incident(f Finding, archive Archive) {
+	var m tlog.Misbehaviour
+	if err := json.Unmarshal(x.Evidence.Data, &m); err != nil {
+		x.Note = "the evidence cannot be read: " + err.Error()
+		return
+	}
+	x.Confirmed, x.Note = m.Recheck(func(raw []byte) (tlog.SignedCheckpoint, error) { return archive.Checkpoint(f.LogOrigin, raw) })
 }
 
 // attestation verifies an attestation again and compares the outcome with the finding's.

@@ -122,6 +122,11 @@ func (db *DB) Document(ctx context.Context, sha256 string) ([]byte, error) {
 	return db.body(ctx, `SELECT body FROM provenances WHERE sha256 = ? LIMIT 1`, sha256)
 }
 
+// Leaf returns a log's leaf by its hash, nil where the record has none.
+func (db *DB) Leaf(ctx context.Context, leafHash string) ([]byte, error) {
+	return db.body(ctx, `SELECT leaf FROM hits WHERE leaf_hash = ?1 UNION ALL SELECT body FROM entries WHERE leaf_hash = ?1 LIMIT 1`, leafHash)
+}
+
 // body reads one value, nil where there is none.
 func (db *DB) body(ctx context.Context, query string, args ...any) ([]byte, error) {
 	var body []byte

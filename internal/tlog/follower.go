@@ -288,7 +288,7 @@ func (f *Follower[H]) read(ctx context.Context, state State, cp SignedCheckpoint
 		return err
 	}
 	if tree.End() == cp.Size && !bytes.Equal(root, cp.Root[:]) {
-		return f.misbehaved(ctx, out, &Misbehaviour{Kind: KindEntriesMismatch, New: evidenceOf(cp), From: state.Proven, To: cp.Size,
+		return f.misbehaved(ctx, out, &Misbehaviour{Kind: KindEntriesMismatch, New: evidenceOf(cp), From: kept.from, To: cp.Size, OldRange: hexAll(state.ReadRange),
 			Computed: hex.EncodeToString(root), LeafHashes: kept.hashes, Leaves: kept.leaves,
 			Detail: fmt.Sprintf("entries up to %d hash to root %x, the signed root is %x", cp.Size, root, cp.Root)})
 	}

@@ -36,7 +36,7 @@ type firstLeaves struct {
 }
 
 // evidencePages is how many pages of a run are kept as evidence.
-const evidencePages = 16
+const evidencePages = 64
 
 // pages reads [from, to) and appends it to tree, a transaction a batch. Pages are fetched in parallel and taken in
 // order; at most twice Parallel of them are in memory.

@@ -76,6 +76,7 @@ type Misbehaviour struct {
 	// Proof is the consistency proof that fits one root and not the other, in hex.
 	Proof []string `json:"proof,omitempty"`
 	// OldRange and NewRange are the compact ranges [0, To) and [0, New.Size), in hex, where these contradict each other.
+	// Of entries that do not hash to the root, OldRange is the compact range [0, From) that they follow.
 	OldRange []string `json:"old_range,omitempty"`
 	NewRange []string `json:"new_range,omitempty"`
 	// From and To bound the leaves that were read, and Computed is the root that they hash to, in hex.
