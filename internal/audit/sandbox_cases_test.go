@@ -16,6 +16,7 @@ import (
 )
 
 func TestHonestProjectHasNoFindings(t *testing.T) {
+	t.Parallel()
 	w, c := newWorld(t, 1, sandbox.OnnxLike)
 	m := watch(t, w, c)
 	w.PyPI.ForgetRequests()
@@ -203,6 +204,7 @@ func together() []sandbox.Case {
 }
 
 func TestCasesTogetherGiveTheUnionOfTheirFindings(t *testing.T) {
+	t.Parallel()
 	w, c := newWorld(t, 3, sandbox.OnnxLike)
 	s := story{world: w, monitor: watch(t, w, c), cases: together()}
 	s.tell(t)
@@ -257,6 +259,7 @@ func TestCatalogueCoversEveryRuleThatTheIndexAnswers(t *testing.T) {
 }
 
 func TestUnconfirmedRepositoryIDDoesNotAlert(t *testing.T) {
+	t.Parallel()
 	w, c := newWorld(t, 4, emptyProjects)
 	s := story{world: w, cases: cases(t, "repository-id"), monitor: watch(t, w, c, func(with *wiring) { with.Unconfirmed = true })}
 	s.tell(t)

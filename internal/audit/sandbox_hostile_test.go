@@ -189,6 +189,7 @@ func problem(t *testing.T, name string, special map[string]string) string {
 }
 
 func TestHostileListingsChangeNothing(t *testing.T) {
+	t.Parallel()
 	o := newOutage(t, "pr-build", "file-replaced")
 	for _, h := range sandbox.HostileListings() {
 		t.Run(h.Name, func(t *testing.T) {
@@ -202,6 +203,7 @@ func TestHostileListingsChangeNothing(t *testing.T) {
 }
 
 func TestHostileProvenanceChangesNothing(t *testing.T) {
+	t.Parallel()
 	o := newOutage(t, "late-file", "provenance-replaced")
 	late, replaced := cases(t, "late-file")[0].File, cases(t, "provenance-replaced")[0].File
 	paths := []string{"/integrity/onnx/1.23.0/" + late + "/provenance", "/integrity/onnx/1.23.0/" + replaced + "/provenance"}
@@ -236,6 +238,7 @@ func TestHostileProvenanceChangesNothing(t *testing.T) {
 }
 
 func TestWhatTheIndexRefusesToTellIsACoverageGap(t *testing.T) {
+	t.Parallel()
 	w, c := newWorld(t, 10, emptyProjects)
 	s := story{world: w, monitor: watch(t, w, c), cases: cases(t, "listed-403"), digests: map[string]string{}}
 	s.do(t, apply)

@@ -40,6 +40,7 @@ func shuffled(seed uint64) func([]byte) []byte {
 }
 
 func TestFindingsDoNotDependOnTheOrderOfTheListing(t *testing.T) {
+	t.Parallel()
 	w, c := newWorld(t, 5, sandbox.OnnxLike)
 	s := story{world: w, cases: together(), monitor: watch(t, w, c)}
 	later := c.Now().Add(beyondEveryGrace)
@@ -75,6 +76,7 @@ func TestFindingsDoNotDependOnTheOrderOfTheListing(t *testing.T) {
 var ofTheOrder = regexp.MustCompile(`\b([0-9a-f]{64}|[0-9]{3,}|ME[A-Za-z0-9+/]{80,}=*)`)
 
 func TestFindingsDoNotDependOnTheOrderOfEvents(t *testing.T) {
+	t.Parallel()
 	found := make([]map[string]string, 2)
 	for i := range found {
 		all := together()
@@ -117,6 +119,7 @@ func otherLog(t *testing.T, w, other *sandbox.World) []byte {
 }
 
 func TestVerifiedAgainWhenTrustChanges(t *testing.T) {
+	t.Parallel()
 	other, _ := newWorld(t, 8)
 	for _, one := range []struct {
 		name string

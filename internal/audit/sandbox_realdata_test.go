@@ -188,6 +188,7 @@ func attestedFiles(read func(...string) []byte) map[string][]servedFile {
 }
 
 func TestAuditOfRealProjects(t *testing.T) {
+	t.Parallel()
 	read := realData(t)
 	projects := onnxFiles(t, read)
 	maps.Copy(projects, attestedFiles(read))
