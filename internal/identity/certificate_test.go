@@ -62,6 +62,16 @@ func text8(t testing.TB, n int, value string) pkix.Extension {
 // newCertificate makes and re-reads a real self-signed certificate.
 func newCertificate(t testing.TB, extensions ...pkix.Extension) *x509.Certificate {
 	t.Helper()
+	cert, err := x509.ParseCertificate(signCertificate(t, extensions...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+// signCertificate makes a real self-signed certificate, which crypto/x509 may refuse to parse.
+func signCertificate(t testing.TB, extensions ...pkix.Extension) []byte {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -71,11 +81,7 @@ func newCertificate(t testing.TB, extensions ...pkix.Extension) *x509.Certificat
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := x509.ParseCertificate(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
+	return raw
 }
 
 // fulcioExtensions are all of id's, as Fulcio encodes them.

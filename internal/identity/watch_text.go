@@ -2,66 +2,71 @@ package identity
 
 import (
 	"bytes"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 )
 
-// matchText is the slow path: all text in a certificate, whatever its encoding, looked at for watched names, for what
-// resembles them, and for watched addresses.
-func (w *WatchList) matchText(der []byte) bool {
-	if w.matchRuns(der) {
+// spareBytes is how many bytes of a neighbouring DER value, its tag and its length, may pass for letters of a name.
+const spareBytes = 2
+
+// matchText looks at bytes of which nothing is known, for whatever in them may be text.
+func (w *WatchList) matchText(text []byte) bool {
+	if w.matchRuns(text) {
 		return true
 	}
-	// UTF-16 text (BMPString) has zeros between its letters.
-	if bytes.Contains(der, []byte{0, '/', 0}) || bytes.Contains(der, []byte{0, '@', 0}) {
-		return w.matchRuns(bytes.ReplaceAll(der, []byte{0}, nil))
+	// UTF-16 has zeros between its letters.
+	if bytes.Contains(text, []byte{0, '/', 0}) || bytes.Contains(text, []byte{0, '@', 0}) {
+		return w.matchRuns(bytes.ReplaceAll(text, []byte{0}, nil))
 	}
 	return false
 }
 
 // matchRuns looks at each run of text.
-func (w *WatchList) matchRuns(der []byte) bool {
+func (w *WatchList) matchRuns(text []byte) bool {
 	start := 0
-	for i := 0; i <= len(der); i++ {
-		if i < len(der) && der[i] > ' ' && der[i] != 0x7f {
+	for i := 0; i <= len(text); i++ {
+		if i < len(text) && text[i] > ' ' && text[i] != 0x7f {
 			continue
 		}
-		if run := der[start:i]; len(run) > 3 && (bytes.IndexByte(run, '/') >= 0 || bytes.IndexByte(run, '@') >= 0 || bytes.IndexByte(run, '%') >= 0) {
-			if w.Mentions(string(run)) {
-				return true
-			}
+		if run := text[start:i]; w.mayMention(run) && w.Mentions(string(run)) {
+			return true
 		}
 		start = i + 1
 	}
 	return false
 }
 
+// mayMention reports whether a text has what no watched name is without.
+func (w *WatchList) mayMention(text []byte) bool {
+	return len(text) > 2 && (bytes.IndexByte(text, '/') >= 0 || bytes.IndexByte(text, '%') >= 0 || bytes.IndexByte(text, '\\') >= 0 ||
+		len(w.emails) > 0 && bytes.IndexByte(text, '@') >= 0)
+}
+
 // Mentions reports whether a text has a watched name, something that resembles one, or a watched address in it.
 func (w *WatchList) Mentions(text string) bool {
 	for _, form := range forms(text) {
-		if _, ok := w.find(form, 2); ok {
+		if _, ok := w.find(form, spareBytes); ok || w.findEmail(form) {
 			return true
 		}
 	}
-	return w.mentionsEmail(text)
+	return false
 }
 
-// forms are a text as it stands and as a careless reader would take it.
+// forms are a text in lower case as it stands, and as a careless reader would take it.
 func forms(text string) []string {
-	all := []string{lowerASCII(text)}
-	folded := all[0]
-	for range 2 { // escapes may be escaped
-		if decoded, err := url.PathUnescape(folded); err == nil {
-			folded = decoded
-		}
+	plain := asciiLower(text)
+	all := []string{plain}
+	if !strings.ContainsAny(plain, `%\`) && !strings.Contains(plain, "//") && !strings.Contains(plain, "/./") && !strings.Contains(plain, "/../") && isASCII(plain) {
+		return all
 	}
-	folded = skeleton(folded)
+	// Escapes may be escaped.
+	folded := asciiLower(skeleton(unescapePercent(unescapePercent(plain))))
+	folded = strings.ReplaceAll(folded, `\`, "/")
 	for strings.Contains(folded, "//") {
 		folded = strings.ReplaceAll(folded, "//", "/")
 	}
 	folded = strings.ReplaceAll(folded, "/./", "/")
-	if folded != all[0] {
+	if folded != plain {
 		all = append(all, folded)
 	}
 	if strings.Contains(folded, "/../") {
@@ -70,10 +75,44 @@ func forms(text string) []string {
 	return all
 }
 
+// unescapePercent decodes percent-encoding (RFC 3986 §2.1) and leaves what is none, unlike url.PathUnescape, which gives
+// up on the whole text: one stray "%" must not hide the rest.
+func unescapePercent(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			high, ok1 := hexDigit(s[i+1])
+			low, ok2 := hexDigit(s[i+2])
+			if ok1 && ok2 {
+				b.WriteByte(high<<4 | low)
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}
+
 // resolved takes "/x/../" out of a path.
 func resolved(path string) string {
 	var kept []string
-	for _, segment := range strings.Split(path, "/") {
+	for segment := range strings.SplitSeq(path, "/") {
 		if segment == ".." && len(kept) > 0 {
 			kept = kept[:len(kept)-1]
 			continue
@@ -83,8 +122,7 @@ func resolved(path string) string {
 	return strings.Join(kept, "/")
 }
 
-// find looks for "owner/name" around every slash of a lower-case text. In a run of raw bytes, the tag and the length of a
-// neighbouring DER value may pass for letters: spare says how many to try without.
+// find looks for "owner/name" around every slash of a lower-case text, without up to spare letters at its ends.
 func (w *WatchList) find(text string, spare int) (watchedName, bool) {
 	for i := 0; i < len(text); i++ {
 		if text[i] != '/' {
@@ -97,7 +135,7 @@ func (w *WatchList) find(text string, spare int) (watchedName, bool) {
 		for end < len(text) && nameByte(text[end]) {
 			end++
 		}
-		if begin == i || end == i+1 || end-begin > maxName {
+		if begin == i || end == i+1 || end-begin > maxName+len(".git")+2*spare {
 			continue
 		}
 		for left := 0; left <= spare && begin+left < i; left++ {
@@ -112,37 +150,59 @@ func (w *WatchList) find(text string, spare int) (watchedName, bool) {
 	return watchedName{}, false
 }
 
-// mentionsEmail looks for watched addresses.
-func (w *WatchList) mentionsEmail(text string) bool {
-	if len(w.emails) == 0 || !strings.Contains(text, "@") {
+// findEmail looks for a watched address around every "@" of a lower-case text.
+func (w *WatchList) findEmail(text string) bool {
+	if len(w.emails) == 0 {
 		return false
 	}
-	text = lowerASCII(text)
-	for address := range w.emails {
-		if strings.Contains(text, address) {
-			return true
+	if _, ok := w.emails[text]; ok {
+		return true
+	}
+	const longest = 320 // RFC 3696, erratum 1690: 64 and 255 characters
+	for i := 0; i < len(text); i++ {
+		if text[i] != '@' {
+			continue
+		}
+		begin, end := i, i+1
+		for begin > 0 && i-begin < longest && addressByte(text[begin-1]) {
+			begin--
+		}
+		for end < len(text) && end-i < longest && addressByte(text[end]) {
+			end++
+		}
+		for left := 0; left <= spareBytes && begin+left < i; left++ {
+			for right := 0; right <= spareBytes && end-right > i+1; right++ {
+				if _, ok := w.emails[text[begin+left:end-right]]; ok {
+					return true
+				}
+			}
 		}
 	}
 	return false
 }
 
-// confusables maps letters that look like ASCII's to these: digits, and the Cyrillic and Greek letters that browsers
-// treat so (Unicode TR 39).
+// addressByte reports whether a byte may stand in an address without quotes (RFC 5322 §3.2.3, RFC 6532).
+func addressByte(c byte) bool {
+	return nameByte(c) || c >= utf8.RuneSelf || strings.IndexByte("!#$%&'*+/=?^`{|}~", c) >= 0
+}
+
+// confusables maps letters that look like ASCII's to these: the Cyrillic and Greek letters that browsers treat so (Unicode
+// TR 39).
 var confusables = strings.NewReplacer(
 	"а", "a", "е", "e", "о", "o", "р", "p", "с", "c", "х", "x", "у", "y", "і", "i", "ј", "j", "ѕ", "s", "ԁ", "d", "һ", "h", "ո", "n",
-	"ο", "o", "α", "a", "ν", "v", "ρ", "p", "τ", "t", "χ", "x", "К", "k", "Н", "h", "М", "m", "Т", "t", "В", "b",
+	"ο", "o", "α", "a", "ν", "v", "ρ", "p", "τ", "t", "χ", "x", "К", "k", "Н", "h", "М", "m", "Т", "t", "В", "b", "Ο", "o", "О", "o", "Х", "x", "Χ", "x", "Ν", "n",
 )
 
 // skeleton replaces look-alike letters.
 func skeleton(text string) string {
-	if !utf8.ValidString(text) {
-		text = strings.ToValidUTF8(text, "?")
+	if isASCII(text) {
+		return text
 	}
-	return confusables.Replace(text)
+	return confusables.Replace(strings.ToValidUTF8(text, "?"))
 }
 
-// resembling are the names that a person may take for a repository's: a letter for a digit, one doubled, one more at the
-// end of the owner or of the name.
+// resembling are the names that a person may take for a repository's: digits for letters, one letter doubled, a line added or
+// left out, one more character at the end of the owner or of the name.
 func resembling(repository string) []string {
 	owner, name, _ := strings.Cut(repository, "/")
 	var all []string
@@ -172,63 +232,6 @@ func variants(s string) []string {
 }
 
 // swapped writes digits for the letters that they look like.
-func swapped(s string) string { return strings.NewReplacer("o", "0", "l", "1", "i", "1").Replace(s) }
+func swapped(s string) string { return digits.Replace(s) }
 
-// WatchMatch is what an identity has to do with the watch list.
-type WatchMatch struct {
-	Class      WatchClass `json:"class"`
-	Project    string     `json:"project,omitempty"`
-	Repository string     `json:"repository,omitempty"` // the watched one
-}
-
-// Classify says what a parsed identity has to do with the watch list.
-func (w *WatchList) Classify(id Identity) WatchMatch {
-	source := id.Repository()
-	signer := ""
-	if u, err := ParseWorkflowURI(id.SAN); err == nil {
-		signer = u.Repository
-	}
-	from, sourceOurs := w.exact(source)
-	by, signerOurs := w.exact(signer)
-	github := id.Issuer == GitHubActionsIssuer
-	switch {
-	case !github && (sourceOurs || signerOurs):
-		if !sourceOurs {
-			from = by
-		}
-		return WatchMatch{WatchThirdParty, from.project, from.repository}
-	case sourceOurs && signerOurs && from.repository == by.repository:
-		return WatchMatch{WatchSelf, from.project, from.repository}
-	case signerOurs:
-		return WatchMatch{WatchSigner, by.project, by.repository}
-	case sourceOurs:
-		return WatchMatch{WatchSource, from.project, from.repository}
-	}
-	if project, ok := w.emails[lowerASCII(id.SAN)]; ok {
-		return WatchMatch{Class: WatchEmail, Project: project}
-	}
-	if github {
-		// GitHub writes names in one way, and what else stands in its certificates (branches, files) is anybody's to choose.
-		for _, name := range []string{source, signer} {
-			if found, ok := w.names[lowerASCII(name)]; ok {
-				return WatchMatch{WatchLookalike, found.project, found.repository}
-			}
-		}
-		return WatchMatch{}
-	}
-	for _, text := range []string{id.SAN, id.SourceRepositoryURI, id.BuildConfigURI, id.BuildSignerURI} {
-		for _, form := range forms(text) {
-			if found, ok := w.find(form, 0); ok {
-				// The name itself at another place than GitHub is as much a look-alike as another name at GitHub.
-				return WatchMatch{WatchLookalike, found.project, found.repository}
-			}
-		}
-	}
-	return WatchMatch{}
-}
-
-// exact finds a repository by its own name.
-func (w *WatchList) exact(repository string) (watchedName, bool) {
-	found, ok := w.names[lowerASCII(repository)]
-	return found, ok && !found.lookalike
-}
+var digits = strings.NewReplacer("o", "0", "l", "1", "i", "1")
