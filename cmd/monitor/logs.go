@@ -104,7 +104,11 @@ func (a *app) knownLogs(cfg *config.Config, set *trust.Set) ([]knownLog, error) 
 func watchList(cfg *config.Config) (*identity.WatchList, error) {
 	var watched []identity.Watched
 	for _, p := range cfg.Projects {
-		watched = append(watched, identity.Watched{Project: p.Name, Repository: p.Policy.Repository.Name})
+		w := identity.Watched{Project: p.Name, Repository: p.Policy.Repository.Name}
+		if !p.Policy.Repository.IDsUnconfirmed {
+			w.RepositoryID = p.Policy.Repository.ID
+		}
+		watched = append(watched, w)
 	}
 	return identity.NewWatchList(watched)
 }

@@ -97,7 +97,8 @@ func (j *Judge) Hit(h HitFacts, policies map[string]identity.Policy) Assessment 
 	return a
 }
 
-// hitCertificate judges one certificate of a hit.
+// hitCertificate judges one certificate of a hit. Where it was met stands in the evidence and not in the summary: the same
+// certificate in another log is the same finding.
 func (j *Judge) hitCertificate(a *Assessment, h HitFacts, c HitCert, policies map[string]identity.Policy, entry Subject, leaf Evidence, ref *LogRef) {
 	who := "a certificate whose identity cannot be read"
 	if c.Identity != nil {
@@ -114,19 +115,21 @@ func (j *Judge) hitCertificate(a *Assessment, h HitFacts, c HitCert, policies ma
 	switch {
 	case !ok || c.Identity == nil:
 		a.wrong(j, LookalikeIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
-			Summary: fmt.Sprintf("%s is by %s", where, who), Expected: "no identity that resembles a watched name"})
+			Summary: fmt.Sprintf("a certificate was issued to %s", who), Expected: "no identity that resembles a watched name"})
 	default:
 		judged := policy.Judge(*c.Identity)
 		if len(judged.Grades) > 0 {
 			return
 		}
-		if judged.Class == identity.ClassOther || judged.Class == identity.ClassThirdPartyCI {
+		// Anyone can have another service build a clone of the repository, or call one of its reusable workflows from a
+		// repository of his own: what anyone can make at will is no alarm. Of a published file it would be.
+		if judged.Class == identity.ClassOther || judged.Class == identity.ClassThirdPartyCI || judged.Class == identity.ClassForeignCaller {
 			a.wrong(j, LookalikeIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
-				Summary: fmt.Sprintf("%s is by %s, which is not %s", where, who, policy.Repository.Name), Expected: "no identity that resembles a watched name"})
+				Summary: fmt.Sprintf("a certificate was issued to %s, which is not %s", who, policy.Repository.Name), Expected: "no identity that resembles a watched name"})
 			return
 		}
 		leaf.Detail += "; " + oneLine(why(judged), 400)
 		a.wrong(j, UnexpectedIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
-			Summary: fmt.Sprintf("%s is by %s", where, who), Expected: "an identity of one of the grades of " + policy.Repository.Name})
+			Summary: fmt.Sprintf("a certificate was issued to %s", who), Expected: "an identity of one of the grades of " + policy.Repository.Name})
 	}
 }

@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -251,5 +252,49 @@ func TestWhatTheIndexRefusesToTellIsACoverageGap(t *testing.T) {
 	found := s.findings(t)
 	if len(found) != 1 || found[0].Rule != audit.CoverageGap || found[0].File != s.cases[0].File {
 		t.Fatalf("after the grace period: %+v", found)
+	}
+}
+
+func TestAFileIsRemovedOnlyOnceTwoListingsLackIt(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t, 14, sandbox.OnnxLike)
+	m := watch(t, w, c)
+	m.pass(t)
+	before := dump(t, m.record.Path(), ignored(timeless).and("serial", "etag"))
+	const lacking = "onnx-1.22.0-cp312-abi3-win_amd64.whl"
+	forget := relisted(func(files []json.RawMessage) []json.RawMessage {
+		return slices.DeleteFunc(files, func(f json.RawMessage) bool { return strings.Contains(string(f), `"filename":"`+lacking+`"`) })
+	})
+	for _, one := range []struct {
+		listings int // that lack the file
+		want     []string
+	}{{1, nil}, {2, []string{"file-removed " + lacking}}} {
+		mend := w.PyPI.Break(sandbox.Fault{Path: "/simple/onnx/", Rewrite: forget})
+		for range one.listings {
+			if err := w.PyPI.Touch("onnx"); err != nil {
+				t.Fatal(err)
+			}
+			c.Advance(time.Hour)
+			m.pass(t)
+		}
+		var got []string
+		for _, f := range m.findings(t) {
+			got = append(got, f.Rule+" "+f.File)
+		}
+		if !slices.Equal(got, one.want) {
+			t.Errorf("after %d listings that lack it: %q, want %q", one.listings, got, one.want)
+		}
+		mend()
+		// The false listings had the ETag of the true one: it must change to be asked for.
+		if err := w.PyPI.Touch("onnx"); err != nil {
+			t.Fatal(err)
+		}
+		c.Advance(time.Hour)
+		m.pass(t)
+		if one.listings == 1 {
+			sameRecord(t, "after the file is back", dump(t, m.record.Path(), ignored(timeless).and("serial", "etag")), before)
+		} else if f := m.findings(t); len(f) != 1 || f[0].Status != audit.Resolved {
+			t.Errorf("after the file is back: %+v", f)
+		}
 	}
 }

@@ -256,6 +256,9 @@ func TestKilledAtEveryFailpointEndsInTheSameRecord(t *testing.T) {
 		for _, name := range u.passed {
 			count[name]++
 			place := fmt.Sprintf("%s:%d", name, count[name])
+			if raceDetector && count[name] > 1 {
+				continue // where a crash leaves the record is no matter of races
+			}
 			t.Run(place, func(t *testing.T) {
 				repeats := u.survive(t, w, func(with wiring) {
 					if !ended(t, child(t, with, failpoint.EnvKill+"="+place)) {

@@ -17,18 +17,16 @@ import (
 	"github.com/rekoncile/rekoncile/internal/sandbox"
 )
 
-// shuffled puts the files of a listing in another order, and leaves alone what is no listing.
-func shuffled(seed uint64) func([]byte) []byte {
+// relisted changes the files of a listing, and leaves alone what is no listing.
+func relisted(change func([]json.RawMessage) []json.RawMessage) func([]byte) []byte {
 	return func(body []byte) []byte {
 		var page map[string]json.RawMessage
 		var files []json.RawMessage
 		if json.Unmarshal(body, &page) != nil || json.Unmarshal(page["files"], &files) != nil {
 			return body
 		}
-		random := rand.New(rand.NewPCG(seed, seed))
-		random.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
 		var err error
-		if page["files"], err = json.Marshal(files); err != nil {
+		if page["files"], err = json.Marshal(change(files)); err != nil {
 			return body
 		}
 		out, err := json.Marshal(page)
@@ -37,6 +35,13 @@ func shuffled(seed uint64) func([]byte) []byte {
 		}
 		return out
 	}
+}
+
+// shuffled is the files in another order.
+func shuffled(files []json.RawMessage) []json.RawMessage {
+	random := rand.New(rand.NewPCG(99, 99))
+	random.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
+	return files
 }
 
 func TestFindingsDoNotDependOnTheOrderOfTheListing(t *testing.T) {
@@ -51,7 +56,7 @@ func TestFindingsDoNotDependOnTheOrderOfTheListing(t *testing.T) {
 	var found [2]string
 	for i := range found {
 		if i == 1 {
-			t.Cleanup(w.PyPI.Break(sandbox.Fault{Path: "/simple/*", Rewrite: shuffled(99)}))
+			t.Cleanup(w.PyPI.Break(sandbox.Fault{Path: "/simple/*", Rewrite: relisted(shuffled)}))
 		}
 		m := watch(t, w, clock.NewSimulated(later))
 		m.pass(t)

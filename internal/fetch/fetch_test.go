@@ -461,8 +461,7 @@ func TestRequestsSayWhoAsks(t *testing.T) {
 }
 
 func TestAHostThatAskedForRestGetsItFromEverybody(t *testing.T) {
-	var w *world
-	w = newWorld(t, func(rw http.ResponseWriter, q *http.Request) {
+	w := newWorld(t, func(rw http.ResponseWriter, q *http.Request) {
 		if q.URL.Path == "/busy" {
 			rw.Header().Set("Retry-After", "600") // more than a request waits for
 			rw.WriteHeader(503)

@@ -6,13 +6,24 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/binary"
+
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	ct "github.com/google/certificate-transparency-go"
 	"github.com/google/certificate-transparency-go/tls"
 	ctx509 "github.com/google/certificate-transparency-go/x509"
 	"github.com/google/certificate-transparency-go/x509util"
+)
+
+// The names of the world's CT logs.
+const (
+	ctHost       = "ctfe.sandbox.example"
+	staticCTHost = "static-ct.sandbox.example"
 )
 
 // The extensions of RFC 6962 §3.1 and §3.3.
@@ -21,59 +32,158 @@ var (
 	oidSCTList = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}
 )
 
-// CTLog is a Certificate Transparency log as far as a certificate shows it: it promises to include
-// precertificates, by SCTs (RFC 6962 §3.2).
+// CTLog is a Certificate Transparency log that Fulcio submits its precertificates to: it promises to include them, by
+// SCTs (RFC 6962 §3.2), and does. It is read as RFC 6962 has it, or as static-ct-api does.
 type CTLog struct {
-	key *ecdsa.PrivateKey
+	*Ledger
+	form          ctForm
+	key, otherKey *ecdsa.PrivateKey
+	spki          []byte
 	// id names the log in its SCTs: the SHA-256 of its public key, unless it pretends to be another log.
 	id [sha256.Size]byte
+	// What follows is guarded by the ledger's lock.
+	pageCap uint64
+	issuers map[string][]byte // by the hex SHA-256 of the certificate
+	roots   map[string][]byte
+
+	bulking sync.Mutex
+	mold    *ctMold
+	bulks   uint64
 }
 
 // newCTLog makes a log. With impersonate set, it signs under that log's id with a key of its own.
-func newCTLog(e entropy, name string, impersonate *CTLog) (*CTLog, error) {
-	key, err := e.ecdsaKey(elliptic.P256(), name)
+func newCTLog(e entropy, now func() time.Time, logger *slog.Logger, host, label string, form ctForm, impersonate *CTLog) (*CTLog, error) {
+	key, err := e.ecdsaKey(elliptic.P256(), label)
 	if err != nil {
 		return nil, err
 	}
-	l := &CTLog{key: key}
+	otherKey, err := e.ecdsaKey(elliptic.P256(), label+"/other")
+	if err != nil {
+		return nil, err
+	}
+	l := &CTLog{form: form, key: key, otherKey: otherKey, pageCap: defaultPageCap, issuers: map[string][]byte{}, roots: map[string][]byte{}}
+	if l.spki, err = x509.MarshalPKIXPublicKey(&key.PublicKey); err != nil {
+		return nil, fmt.Errorf("encoding the key of %s: %w", label, err)
+	}
+	l.id = sha256.Sum256(l.spki)
 	if impersonate != nil {
 		l.id = impersonate.id
-		return l, nil
 	}
-	spki, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the key of %s: %w", name, err)
+	l.Ledger = &Ledger{origin: host, now: now, protocol: l}
+	switch form {
+	case ctRFC6962:
+		l.byHash = map[[sha256.Size]byte]uint64{}
+		l.Service = newService(host, logger, l.rfc6962Handler())
+	case ctStatic:
+		l.gzip = true // "data tiles SHOULD be compressed at the HTTP layer with gzip"
+		l.Service = newService(host, logger, l.staticHandler())
 	}
-	l.id = sha256.Sum256(spki)
 	return l, nil
 }
 
-// promise returns the value of an SCT list extension with one SCT for the precertificate, made at the given time.
-func (l *CTLog) promise(precertificate []byte, issuer *x509.Certificate, at time.Time) ([]byte, error) {
+func (l *CTLog) lies() []Lie {
+	if l.form == ctStatic {
+		return tiledLies()
+	}
+	return commonLies()
+}
+
+func (l *CTLog) pages() string {
+	if l.form == ctStatic {
+		return "/tile/data/*"
+	}
+	return "/ct/v1/get-entries"
+}
+
+func (l *CTLog) seal(v view, at time.Time) ([]byte, error) {
+	if l.form == ctStatic {
+		return l.sealNote(v, at)
+	}
+	root, signature, err := l.signTreeHead(v, at)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(ct.GetSTHResponse{
+		TreeSize: v.size, Timestamp: uint64(at.UnixMilli()), SHA256RootHash: root, TreeHeadSignature: signature,
+	})
+}
+
+// submission is a precertificate as a log takes it.
+type submission struct {
+	precertificate, tbs []byte // the TBS is without its poison
+	chain               [][]byte
+	issuerKeyHash       [sha256.Size]byte
+	timestamp           uint64 // milliseconds
+}
+
+// newSubmission prepares a precertificate. The chain goes from its issuer up to the root.
+func newSubmission(precertificate []byte, at time.Time, chain ...*x509.Certificate) (submission, error) {
 	parsed, err := x509.ParseCertificate(precertificate)
 	if err != nil {
-		return nil, fmt.Errorf("parsing the precertificate: %w", err)
+		return submission{}, fmt.Errorf("parsing the precertificate: %w", err)
 	}
-	tbs, err := ctx509.RemoveCTPoison(parsed.RawTBSCertificate)
+	s := submission{precertificate: precertificate, timestamp: uint64(at.UnixMilli()), issuerKeyHash: sha256.Sum256(chain[0].RawSubjectPublicKeyInfo)}
+	if s.tbs, err = ctx509.RemoveCTPoison(parsed.RawTBSCertificate); err != nil {
+		return submission{}, fmt.Errorf("removing the poison: %w", err)
+	}
+	for _, c := range chain {
+		s.chain = append(s.chain, c.Raw)
+	}
+	return s, nil
+}
+
+// timestamped is the entry that the log makes of a submission at an index (RFC 6962 §3.4).
+func (l *CTLog) timestamped(s submission, index uint64) *ct.TimestampedEntry {
+	e := &ct.TimestampedEntry{
+		Timestamp: s.timestamp, EntryType: ct.PrecertLogEntryType,
+		PrecertEntry: &ct.PreCert{IssuerKeyHash: s.issuerKeyHash, TBSCertificate: s.tbs},
+	}
+	if l.form == ctStatic {
+		e.Extensions = leafIndexExtension(index)
+	}
+	return e
+}
+
+// entry encodes what the log keeps of a submission.
+func (l *CTLog) entry(s submission, index uint64) (logEntry, error) {
+	leaf, err := tls.Marshal(ct.MerkleTreeLeaf{Version: ct.V1, LeafType: ct.TimestampedEntryLeafType, TimestampedEntry: l.timestamped(s, index)})
 	if err != nil {
-		return nil, fmt.Errorf("removing the poison: %w", err)
+		return logEntry{}, fmt.Errorf("encoding a leaf: %w", err)
 	}
-	sct := ct.SignedCertificateTimestamp{
-		SCTVersion: ct.V1,
-		LogID:      ct.LogID{KeyID: l.id},
-		Timestamp:  uint64(at.UnixMilli()),
+	e := logEntry{leaf: leaf, added: l.now()}
+	if l.form == ctStatic {
+		e.extra, err = tileLeafRest(s.precertificate, s.chain)
+	} else {
+		chain := make([]ct.ASN1Cert, len(s.chain))
+		for i, der := range s.chain {
+			chain[i] = ct.ASN1Cert{Data: der}
+		}
+		e.extra, err = tls.Marshal(ct.PrecertChainEntry{PreCertificate: ct.ASN1Cert{Data: s.precertificate}, CertificateChain: chain})
 	}
+	if err != nil {
+		return logEntry{}, fmt.Errorf("encoding a chain: %w", err)
+	}
+	return e, nil
+}
+
+// submit adds a precertificate to the log and returns its index.
+func (l *CTLog) submit(s submission) (uint64, error) {
+	return l.appendWith(func(index uint64) (logEntry, error) {
+		for _, der := range s.chain {
+			l.issuers[fingerprint(der)] = der
+		}
+		root := s.chain[len(s.chain)-1]
+		l.roots[fingerprint(root)] = root
+		return l.entry(s, index)
+	})
+}
+
+// promise returns the value of an SCT list extension with the log's SCT for a submission that has an index.
+func (l *CTLog) promise(s submission, index uint64) ([]byte, error) {
+	entry := l.timestamped(s, index)
+	sct := ct.SignedCertificateTimestamp{SCTVersion: ct.V1, LogID: ct.LogID{KeyID: l.id}, Timestamp: s.timestamp, Extensions: entry.Extensions}
 	input, err := ct.SerializeSCTSignatureInput(sct, ct.LogEntry{Leaf: ct.MerkleTreeLeaf{
-		Version:  ct.V1,
-		LeafType: ct.TimestampedEntryLeafType,
-		TimestampedEntry: &ct.TimestampedEntry{
-			Timestamp: sct.Timestamp,
-			EntryType: ct.PrecertLogEntryType,
-			PrecertEntry: &ct.PreCert{
-				IssuerKeyHash:  sha256.Sum256(issuer.RawSubjectPublicKeyInfo),
-				TBSCertificate: tbs,
-			},
-		},
+		Version: ct.V1, LeafType: ct.TimestampedEntryLeafType, TimestampedEntry: entry,
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("encoding what an SCT covers: %w", err)
@@ -95,4 +205,83 @@ func (l *CTLog) promise(precertificate []byte, issuer *x509.Certificate, at time
 		return nil, fmt.Errorf("encoding an SCT list: %w", err)
 	}
 	return asn1.Marshal(raw)
+}
+
+// ctMold makes submissions of strangers.
+type ctMold struct {
+	submission
+	precertificate, tbs mold
+}
+
+func newCTMold(f *Fulcio, label string) (*ctMold, error) {
+	s, err := f.stranger(label)
+	if err != nil {
+		return nil, err
+	}
+	m := &ctMold{}
+	if m.submission, err = newSubmission(s.Precertificate, s.Certificate.NotBefore, f.intermediate, f.root); err != nil {
+		return nil, err
+	}
+	if m.precertificate, err = newMold(m.submission.precertificate, s.Certificate.SerialNumber); err != nil {
+		return nil, err
+	}
+	m.tbs, err = newMold(m.submission.tbs, s.Certificate.SerialNumber)
+	return m, err
+}
+
+// cast makes the submission of a number.
+func (m *ctMold) cast(n uint64) submission {
+	s := m.submission
+	s.precertificate, s.tbs = m.precertificate.cast(n), m.tbs.cast(n)
+	return s
+}
+
+// AddBulk adds n precertificates of strangers. Each has a serial number and names of its own; their signatures do not
+// verify, so that hundreds of thousands are made in a moment.
+func (l *CTLog) AddBulk(n uint64) error {
+	l.bulking.Lock()
+	defer l.bulking.Unlock()
+	number := l.bulks
+	l.mu.Lock()
+	for _, der := range l.mold.chain {
+		l.issuers[fingerprint(der)] = der
+	}
+	l.mu.Unlock()
+	added := l.now()
+	err := l.appendMade(n, func(first uint64) func(uint64) logEntry {
+		return func(i uint64) logEntry {
+			e, err := l.entry(l.mold.cast(number+i), first+i)
+			if err != nil {
+				// The same submission with other digits was encoded when the log was made.
+				panic(fmt.Sprintf("encoding a stranger's precertificate: %v", err))
+			}
+			e.added = added
+			return e
+		}
+	})
+	if err == nil {
+		l.bulks += n
+	}
+	return err
+}
+
+func (l *CTLog) stranger(label string, index uint64) (logEntry, error) {
+	sum := sha256.Sum256([]byte(label))
+	return l.entry(l.mold.cast(binary.BigEndian.Uint64(sum[:])), index)
+}
+
+// AddUnknownType adds a leaf of an entry type that nobody knows, with a text in it. A data tile of a static log cannot be
+// read past it, since the type says what follows.
+func (l *CTLog) AddUnknownType(text string) (index uint64, err error) {
+	leaf := append([]byte{0, 0}, binary.BigEndian.AppendUint64(nil, uint64(l.now().UnixMilli()))...)
+	leaf = append(leaf, 0x7f, 0x07)
+	leaf = append(leaf, text...)
+	return l.append(logEntry{leaf: leaf, added: l.now()})
+}
+
+// AddMalformedCertificate adds a precertificate that is none: DER that breaks off after a text.
+func (l *CTLog) AddMalformedCertificate(text string) (index uint64, err error) {
+	s := l.mold.submission
+	s.tbs, s.precertificate = malformedCertificate(text), malformedCertificate(text)
+	return l.submit(s)
 }

@@ -30,12 +30,13 @@ type Fault struct {
 	AfterEffect bool
 	// Drop closes the connection without an answer.
 	Drop bool
-	// Status, RetryAfter (as the header has it), ContentType and Body replace those of the answer. A Status
-	// without a Body gives an empty one.
-	Status      int
-	RetryAfter  string
-	ContentType string
-	Body        []byte
+	// Status, RetryAfter (as the header has it), ContentType, ContentEncoding and Body replace those of the answer. A
+	// Status without a Body gives an empty one.
+	Status          int
+	RetryAfter      string
+	ContentType     string
+	ContentEncoding string
+	Body            []byte
 	// Rewrite changes the honest body.
 	Rewrite func(body []byte) []byte
 	// Truncate announces the whole body and sends half of it.
@@ -138,6 +139,9 @@ func (s *Service) misbehave(w http.ResponseWriter, q *http.Request, f *fault) {
 	}
 	if f.ContentType != "" {
 		w.Header().Set("Content-Type", f.ContentType)
+	}
+	if f.ContentEncoding != "" {
+		w.Header().Set("Content-Encoding", f.ContentEncoding)
 	}
 	if f.RetryAfter != "" {
 		w.Header().Set("Retry-After", f.RetryAfter)

@@ -30,12 +30,18 @@ type Fulcio struct {
 	intermediate *x509.Certificate
 	key          *ecdsa.PrivateKey // the intermediate's
 
-	ct        *CTLog
-	foreignCT *CTLog
-	rogue     *Fulcio // nil for the rogue itself
+	logs  ctLogs
+	rogue *Fulcio // nil for the rogue itself
 
 	mu     sync.Mutex
 	issued int
+}
+
+// ctLogs are those that Fulcio has to do with.
+type ctLogs struct {
+	embedded *CTLog // whose promise certificates carry
+	second   *CTLog // that gets every precertificate too; nil for none
+	foreign  *CTLog // that the trusted root does not know
 }
 
 // CertificateOptions makes a certificate other than an honest one. The zero value is honest.
@@ -51,12 +57,14 @@ type CertificateOptions struct {
 	NoSCT, ForeignSCT bool
 	// Rogue has it issued by an authority with the true one's names and other keys.
 	Rogue bool
+	// unlogged keeps the precertificate out of the log that makes the promise.
+	unlogged bool
 }
 
 // newFulcio makes a certificate authority whose certificates are valid since the epoch of the world. Two authorities
 // of different names have different keys and the same subjects.
-func newFulcio(e entropy, now func() time.Time, name string, ct, foreignCT *CTLog) (*Fulcio, error) {
-	f := &Fulcio{name: name, entropy: e, now: now, ct: ct, foreignCT: foreignCT}
+func newFulcio(e entropy, now func() time.Time, name string, logs ctLogs) (*Fulcio, error) {
+	f := &Fulcio{name: name, entropy: e, now: now, logs: logs}
 	rootKey, err := e.ecdsaKey(elliptic.P384(), name+"/root")
 	if err != nil {
 		return nil, err
@@ -129,7 +137,7 @@ func keyIdentifier(pub *ecdsa.PublicKey) []byte {
 type Signer struct {
 	Claims      Claims
 	Certificate *x509.Certificate
-	// Precertificate is what the CT log promised to include.
+	// Precertificate is what the CT logs have.
 	Precertificate []byte
 	key            *ecdsa.PrivateKey
 }
@@ -143,10 +151,20 @@ func (f *Fulcio) NewSigner(c Claims, o CertificateOptions) (*Signer, error) {
 	f.issued++
 	label := fmt.Sprintf("%s/leaf/%d", f.name, f.issued)
 	f.mu.Unlock()
+	return f.newSigner(label, c, o)
+}
+
+// stranger makes a signer whom nobody watches. The CT logs do not have the certificate, so that a log's noise does not
+// count among what Fulcio issued.
+func (f *Fulcio) stranger(label string) (*Signer, error) {
+	return f.newSigner(label, strangerClaims(), CertificateOptions{unlogged: true})
+}
+
+// newSigner makes the signer whose key the label gives.
+func (f *Fulcio) newSigner(label string, c Claims, o CertificateOptions) (*Signer, error) {
 	if o.At.IsZero() {
 		o.At = f.now()
 	}
-
 	key, err := f.entropy.ecdsaKey(elliptic.P256(), label)
 	if err != nil {
 		return nil, err
@@ -206,11 +224,7 @@ func (f *Fulcio) issue(label string, pub *ecdsa.PublicKey, c Claims, o Certifica
 	}
 	var promise []pkix.Extension
 	if !o.NoSCT {
-		log := f.ct
-		if o.ForeignSCT {
-			log = f.foreignCT
-		}
-		list, err := log.promise(precertificate, f.intermediate, template.NotBefore)
+		list, err := f.submit(precertificate, template.NotBefore, o)
 		if err != nil {
 			return nil, nil, fmt.Errorf("obtaining an SCT: %w", err)
 		}
@@ -225,4 +239,29 @@ func (f *Fulcio) issue(label string, pub *ecdsa.PublicKey, c Claims, o Certifica
 		return nil, nil, fmt.Errorf("parsing what was issued: %w", err)
 	}
 	return certificate, precertificate, nil
+}
+
+// submit gives a precertificate to the CT logs, and returns the SCT list for the certificate.
+func (f *Fulcio) submit(precertificate []byte, at time.Time, o CertificateOptions) ([]byte, error) {
+	s, err := newSubmission(precertificate, at, f.intermediate, f.root)
+	if err != nil {
+		return nil, err
+	}
+	log := f.logs.embedded
+	if o.ForeignSCT {
+		log = f.logs.foreign
+	}
+	if o.unlogged {
+		return log.promise(s, 0)
+	}
+	index, err := log.submit(s)
+	if err != nil {
+		return nil, err
+	}
+	if second := f.logs.second; second != nil && !o.ForeignSCT && second.frozen().IsZero() {
+		if _, err := second.submit(s); err != nil {
+			return nil, err
+		}
+	}
+	return log.promise(s, index)
 }

@@ -24,6 +24,7 @@ type trustedRoot struct {
 
 type validity struct {
 	Start time.Time `json:"start"`
+	End   time.Time `json:"end,omitzero"`
 }
 
 type trustedLog struct {
@@ -57,16 +58,20 @@ type rawBytes struct {
 	RawBytes []byte `json:"rawBytes"`
 }
 
-func newTrustedLog(url string, spki, id []byte) trustedLog {
+// ecdsaDetails is the kind of most keys (sigstore_common.proto, PublicKeyDetails).
+const ecdsaDetails = "PKIX_ECDSA_P256_SHA_256"
+
+// newTrustedLog is a log as the trusted root has it. The zero end is that of an open one.
+func newTrustedLog(url, details string, spki, id []byte, end time.Time) trustedLog {
 	l := trustedLog{BaseURL: url, HashAlgorithm: "SHA2_256", PublicKey: trustedKey{
-		RawBytes: spki, KeyDetails: "PKIX_ECDSA_P256_SHA_256", ValidFor: validity{epoch},
+		RawBytes: spki, KeyDetails: details, ValidFor: validity{Start: epoch, End: end.UTC()},
 	}}
 	l.LogID.KeyID = id
 	return l
 }
 
 func newTrustedAuthority(url string, chain ...*x509.Certificate) trustedAuthority {
-	a := trustedAuthority{URI: url, ValidFor: validity{epoch}}
+	a := trustedAuthority{URI: url, ValidFor: validity{Start: epoch}}
 	root := chain[len(chain)-1]
 	a.Subject.Organization = root.Subject.Organization[0]
 	a.Subject.CommonName = root.Subject.CommonName
@@ -76,21 +81,37 @@ func newTrustedAuthority(url string, chain ...*x509.Certificate) trustedAuthorit
 	return a
 }
 
-// makeTrustedRoot renders whom the world's clients trust.
-func (w *World) makeTrustedRoot() ([]byte, error) {
-	ctKey, err := x509.MarshalPKIXPublicKey(&w.ct.key.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the CT log's key: %w", err)
+// makeTrustedRootLocked renders whom the world's clients trust.
+func (w *World) makeTrustedRootLocked() ([]byte, error) {
+	tlogs := []trustedLog{newTrustedLog(rekorURL, ecdsaDetails, w.Rekor.spki, w.Rekor.logID[:], time.Time{})}
+	for _, s := range w.shards {
+		if s.trusted {
+			tlogs = append(tlogs, newTrustedLog(s.baseURL(), s.key.details, s.key.spki, s.key.id[:], s.frozen()))
+		}
+	}
+	ctlogs := []trustedLog{newTrustedLog(w.CT.baseURL(), ecdsaDetails, w.CT.spki, w.CT.id[:], w.CT.frozen())}
+	if w.trustAll {
+		ctlogs = append(ctlogs, newTrustedLog(w.StaticCT.baseURL(), ecdsaDetails, w.StaticCT.spki, w.StaticCT.id[:], w.StaticCT.frozen()))
 	}
 	document, err := json.Marshal(trustedRoot{
 		MediaType:              trustedRootMediaType,
-		Tlogs:                  []trustedLog{newTrustedLog("https://"+rekorHost, w.Rekor.spki, w.Rekor.logID[:])},
+		Tlogs:                  tlogs,
 		CertificateAuthorities: []trustedAuthority{newTrustedAuthority("https://fulcio.sandbox.example", w.Fulcio.intermediate, w.Fulcio.root)},
-		Ctlogs:                 []trustedLog{newTrustedLog("https://ctfe.sandbox.example", ctKey, w.ct.id[:])},
+		Ctlogs:                 ctlogs,
 		TimestampAuthorities:   []trustedAuthority{newTrustedAuthority("https://tsa.sandbox.example", w.TSA.chain...)},
 	}, jsontext.WithIndent("  "))
 	if err != nil {
 		return nil, fmt.Errorf("encoding the trusted root: %w", err)
 	}
 	return append(document, '\n'), nil
+}
+
+// republishLocked makes the trusted root anew, and has the update repository publish it.
+func (w *World) republishLocked() error {
+	trusted, err := w.makeTrustedRootLocked()
+	if err != nil {
+		return err
+	}
+	w.trusted = trusted
+	return w.TUF.SetTarget(trusted)
 }

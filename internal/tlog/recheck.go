@@ -48,39 +48,85 @@ func (m *Misbehaviour) Recheck(verify func(raw []byte) (SignedCheckpoint, error)
 	return contradicts(small, large, hashes) == contradiction, both + "; the proof fits the larger and not the smaller one"
 }
 
-// recheckEntries recomputes the root of the entries, where the evidence has them all.
+// recheckEntries computes the root of the entries again, and holds it against the signed one. What it cannot show is that
+// the log served these entries: nobody signs an answer.
 func (m *Misbehaviour) recheckEntries(cp SignedCheckpoint) (bool, string) {
-	frontier, err := unhex(m.OldRange)
+	nodes, err := unhex(m.NewRange)
 	if err != nil {
 		return false, "the compact range is not made of hashes"
 	}
-	tree, err := rangeFactory.NewRange(0, m.From, frontier)
+	root, err := RangeRoot(m.To, nodes)
 	if err != nil {
 		return false, "the compact range: " + err.Error()
 	}
-	if m.From+uint64(len(m.LeafHashes)) != m.To {
-		return false, fmt.Sprintf("the signed root is %x, the entries hashed to %s; of %d leaf hashes %d are kept, so the root cannot be computed again",
-			cp.Root, m.Computed, m.To-m.From, len(m.LeafHashes))
+	what := fmt.Sprintf("the first %d entries hash to root %x", m.To, root)
+	if m.To == cp.Size {
+		if bytes.Equal(root, cp.Root[:]) {
+			return false, what + ", as is signed"
+		}
+		what += fmt.Sprintf(", the signed root is %x", cp.Root)
+	} else {
+		hashes, err := unhex(m.Proof)
+		if err != nil {
+			return false, "the proof is not made of hashes"
+		}
+		if m.To == 0 || m.To > cp.Size {
+			return false, fmt.Sprintf("%d entries and a tree of size %d cannot be compared", m.To, cp.Size)
+		}
+		read := SignedCheckpoint{Size: m.To}
+		copy(read.Root[:], root)
+		if contradicts(read, cp, hashes) != contradiction {
+			return false, what + ", and the proof does not show that the signed tree has others"
+		}
+		what += fmt.Sprintf(", and a proof shows that the signed root %x of size %d is over others", cp.Root, cp.Size)
+	}
+	if len(m.LeafHashes) == 0 {
+		return true, what + "; the entries themselves are not kept"
+	}
+	if err := m.recheckLeaves(root); err != nil {
+		return false, err.Error()
+	}
+	return true, fmt.Sprintf("%s; of entries %d to %d, %d are kept and all have the hashes that lead to it", what, m.From, m.To-1, len(m.Leaves))
+}
+
+// recheckLeaves shows that the leaves in the evidence, behind the range before them, have that root.
+func (m *Misbehaviour) recheckLeaves(root []byte) error {
+	nodes, err := unhex(m.OldRange)
+	if err != nil {
+		return fmt.Errorf("the compact range before the entries: %w", err)
+	}
+	tree, err := rangeFactory.NewRange(0, m.From, nodes)
+	if err != nil {
+		return fmt.Errorf("the compact range before the entries: %w", err)
 	}
 	hashes, err := unhex(m.LeafHashes)
 	if err != nil {
-		return false, "the leaf hashes are not hashes"
+		return fmt.Errorf("the leaf hashes: %w", err)
 	}
-	for i, h := range hashes {
+	if len(m.Leaves) > len(hashes) {
+		return fmt.Errorf("there are %d leaves and %d leaf hashes", len(m.Leaves), len(hashes))
+	}
+	for i, hash := range hashes {
 		if i < len(m.Leaves) {
-			if got := LeafHash(m.Leaves[i]); !bytes.Equal(got[:], h) {
-				return false, fmt.Sprintf("leaf %d does not have the hash that is kept of it", m.From+uint64(i))
+			if got := LeafHash(m.Leaves[i]); !bytes.Equal(got[:], hash) {
+				return fmt.Errorf("leaf %d does not have the hash that is kept of it", m.From+uint64(i))
 			}
 		}
-		if err := tree.Append(h, nil); err != nil {
-			return false, err.Error()
+		if err := tree.Append(hash, nil); err != nil {
+			return err
 		}
 	}
-	root, err := tree.GetRootHash(nil)
-	if err != nil {
-		return false, err.Error()
+	if tree.End() != m.To {
+		return fmt.Errorf("there are %d leaf hashes for entries %d to %d", len(hashes), m.From, m.To)
 	}
-	return !bytes.Equal(root, cp.Root[:]), fmt.Sprintf("the entries hash to root %x, the signed root is %x", root, cp.Root)
+	got, err := tree.GetRootHash(nil)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, root) {
+		return fmt.Errorf("the leaf hashes lead to root %x, not to %x", got, root)
+	}
+	return nil
 }
 
 // rangesDiffer compares the subtrees that two trees have in common by their place.
