@@ -52,12 +52,19 @@ func (a *Assessment) merge(other Assessment) {
 	a.Waiting = append(a.Waiting, other.Waiting...)
 }
 
-// wrong records that a rule's condition holds for a subject since the given instant.
+// wrong records that a rule's condition holds for a subject since the given instant. Two reasons for one finding are one
+// finding: the first tells, the other is evidence.
 func (a *Assessment) wrong(j *Judge, rule string, s Subject, since time.Time, f Finding) {
 	r := j.Rules[rule]
 	if until := since.Add(r.Grace); j.Now.Before(until) {
 		a.Waiting = append(a.Waiting, Waiting{Rule: rule, Subject: s, Until: until})
 		return
+	}
+	for i := range a.Findings {
+		if known := &a.Findings[i]; known.Rule == rule && known.Subject == s {
+			known.Evidence = append(known.Evidence, f.Evidence...)
+			return
+		}
 	}
 	f.Rule, f.Subject = rule, s
 	f.ID = FindingID(Key(rule, s))

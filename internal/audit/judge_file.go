@@ -35,7 +35,7 @@ type FileVerdict struct {
 
 // fileRules are the rules that need a file's provenance.
 var fileRules = []string{NoProvenance, InvalidAttestation, DigestMismatch, UnexpectedIdentity, WrongGrade,
-	PublisherMismatch, PredicateMismatch, MissingSLSAProvenance, UnloggedAttestation, ProvenanceRemoved, ProvenanceReplaced}
+	PublisherMismatch, PredicateMismatch, MissingSLSAProvenance, UnloggedAttestation, ProvenanceRemoved, ProvenanceReplaced, CoverageGap}
 
 // File judges one file.
 func (j *Judge) File(p ProjectFacts, f FileFacts) FileVerdict {
@@ -70,14 +70,15 @@ func (j *Judge) File(p ProjectFacts, f FileFacts) FileVerdict {
 			Evidence: []Evidence{listing},
 		})
 	}
+	j.provenance(&v, p, f, s, listing)
 	if f.DeepSHA256 != "" && f.DeepSHA256 != f.SHA256 {
+		v.State = FileWrong // whatever is attested, it is not what one gets
 		v.wrong(j, DigestMismatch, s, f.DeepCheckedAt, Finding{
 			Summary:  fmt.Sprintf("%s downloads as sha256:%s", f.Filename, f.DeepSHA256),
 			Expected: "sha256:" + f.SHA256 + " as listed",
 			Evidence: []Evidence{listing, {Kind: "download", URL: f.URL, At: f.DeepCheckedAt, Detail: "sha256:" + f.DeepSHA256}},
 		})
 	}
-	j.provenance(&v, p, f, s, listing)
 	return v
 }
 
@@ -203,7 +204,7 @@ func (j *Judge) attestations(v *FileVerdict, p ProjectFacts, f FileFacts, s Subj
 			case attest.PredicatePublish:
 				published = true
 			case attest.PredicateSLSA:
-				slsa = len(at.Contradictions) == 0 && at.PredicateError == ""
+				slsa = slsa || len(at.Contradictions) == 0 && at.PredicateError == ""
 			}
 		}
 	}

@@ -3,18 +3,23 @@ package audit
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/rekoncile/rekoncile/internal/pypi"
 )
 
-// baseVersion is a version without its pre-, post- and development parts: "1.22.0" of "1.22.0rc1"; the text itself
-// where it is no PEP 440 version.
+// baseVersion is a version without its pre-, post- and development parts and without trailing zeros, which PEP 440 ignores:
+// "1.22" of "1.22.0rc1"; the text itself where it is no PEP 440 version.
 func baseVersion(text string) string {
 	v, err := pypi.ParseVersion(text)
 	if err != nil {
 		return text
 	}
-	return v.Base()
+	base := v.Base()
+	for strings.HasSuffix(base, ".0") {
+		base = strings.TrimSuffix(base, ".0")
+	}
+	return base
 }
 
 // olderThan reports whether a version is below another; false where either is no PEP 440 version.

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -29,6 +30,9 @@ var migrations embed.FS
 // applicationID marks the file as a Rekoncile record ("Rkcl"), so that another program's database is not taken
 // for one. SQLite keeps it in the file's header.
 const applicationID = 0x526b636c
+
+// headerSize is that of an SQLite file's header, in bytes. SQLite takes a file of one byte for an empty one.
+const headerSize = 100
 
 // DB is an open record. It is safe for concurrent use.
 type DB struct {
@@ -56,17 +60,19 @@ func Open(ctx context.Context, path string) (*DB, error) {
 		}
 	}
 	// Looked at read-only first: a foreign or newer file must stay exactly as it is, its journal mode included.
-	if err := check(ctx, path); err != nil {
+	current, err := check(ctx, path)
+	if err != nil {
 		return nil, err
 	}
 	db := &DB{path: path}
-	var err error
 	if db.w, err = open(path, "rwc", "_txlock=immediate"); err != nil {
 		return nil, err
 	}
 	db.w.SetMaxOpenConns(1)
-	if err := db.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("record %s: %w", path, err), db.w.Close())
+	if !current {
+		if err := db.bringUpToDate(ctx); err != nil {
+			return nil, errors.Join(err, db.w.Close())
+		}
 	}
 	if db.r, err = open(path, "rw", "_pragma=query_only(1)"); err != nil {
 		return nil, errors.Join(err, db.w.Close())
@@ -110,47 +116,60 @@ func open(path, mode string, params ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-// check refuses a file that is no record or a newer one, without writing to it.
-func check(ctx context.Context, path string) error {
+// check refuses a file that is no record or a newer one, without writing to it, and reports whether its schema is this
+// version's.
+func check(ctx context.Context, path string) (current bool, err error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("record: %w", err)
+		return false, fmt.Errorf("record: %w", err)
 	case info.IsDir():
-		return fmt.Errorf("record %s is a folder: name a file", path)
+		return false, fmt.Errorf("record %s is a folder: name a file", path)
 	case info.Size() == 0:
-		return nil
+		return false, nil
+	case info.Size() < headerSize:
+		return false, fmt.Errorf("record %s cannot be read: it is not an SQLite database", path)
 	}
 	db, err := open(path, "ro", "_pragma=query_only(1)")
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer db.Close()
-	var id, tables int64
-	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return fmt.Errorf("record %s cannot be read: %w", path, explain(err))
+	var id, tables, pageSize, version int64
+	var journal string
+	for _, ask := range []struct {
+		query string
+		into  any
+	}{
+		{"PRAGMA application_id", &id}, {"PRAGMA journal_mode", &journal}, {"PRAGMA page_size", &pageSize}, {"SELECT count(*) FROM sqlite_schema", &tables},
+	} {
+		if err := db.QueryRowContext(ctx, ask.query).Scan(ask.into); err != nil {
+			return false, fmt.Errorf("record %s cannot be read: %w", path, explain(err))
+		}
 	}
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
-		return fmt.Errorf("record %s cannot be read: %w", path, explain(err))
+	// SQLite reads what is missing of a last page as zeros. Only beside a write-ahead log, which has it, may it be missing.
+	if wal, err := os.Stat(path + "-wal"); info.Size()%pageSize != 0 && (err != nil || wal.Size() == 0) {
+		return false, fmt.Errorf("record %s cannot be read: its last page is cut off: restore it from a backup", path)
 	}
 	if tables == 0 {
-		return nil // made, but killed before the first migration committed
+		return false, nil // made, but killed before the first migration committed
 	}
 	if id != applicationID {
-		return fmt.Errorf("%s is a database, but not a record of the monitor: name another file", path)
+		return false, fmt.Errorf("%s is a database, but not a record of the monitor: name another file", path)
 	}
-	var version int64
 	if err := db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version").Scan(&version); err != nil {
-		return fmt.Errorf("record %s: its schema version cannot be read: %w", path, explain(err))
+		return false, fmt.Errorf("record %s: its schema version cannot be read: %w", path, explain(err))
 	}
-	if highest, err := highestMigration(); err != nil {
-		return err
-	} else if version > highest {
-		return &NewerError{Path: path, Has: version, Highest: highest}
+	highest, err := highestMigration()
+	if err != nil {
+		return false, err
 	}
-	return nil
+	if version > highest {
+		return false, &NewerError{Path: path, Has: version, Highest: highest}
+	}
+	return version == highest && journal == "wal", nil // a copy made by VACUUM has another journal mode
 }
 
 // explain adds what an operator can do about SQLite's own errors.
@@ -176,6 +195,23 @@ func highestMigration() (int64, error) {
 		return 0, fmt.Errorf("embedded migrations: %w", errors.Join(err, fs.ErrNotExist))
 	}
 	return goose.NumericComponent(names[len(names)-1])
+}
+
+// bringUpToDate migrates the record, one process at a time: a command that only looks may come by while another makes it.
+// The record's own lock is its writer's, so the folder is locked.
+func (db *DB) bringUpToDate(ctx context.Context) error {
+	const poll = 50 * time.Millisecond
+	folder := flock.New(filepath.Dir(db.path), flock.SetFlag(os.O_RDONLY))
+	if _, err := folder.TryLockContext(ctx, poll); err != nil {
+		return fmt.Errorf("record %s: waiting for its folder's lock: %w", db.path, err)
+	}
+	current, err := check(ctx, db.path)
+	if err == nil && !current {
+		if err = db.migrate(ctx); err != nil {
+			err = fmt.Errorf("record %s: %w", db.path, err)
+		}
+	}
+	return errors.Join(err, folder.Unlock())
 }
 
 // migrate brings the schema up to date, each step in a transaction of its own.

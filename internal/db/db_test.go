@@ -7,27 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
-	"time"
-
-	"github.com/rekoncile/rekoncile/internal/clock"
 )
-
-// TestMain doubles as a process that holds a record's lock.
-func TestMain(m *testing.M) {
-	if path := os.Getenv("DB_TEST_HOLD_LOCK"); path != "" {
-		if _, err := TakeLock(context.Background(), path, clock.Real(), 0, nil); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		fmt.Println("held")
-		select {}
-	}
-	os.Exit(m.Run())
-}
 
 // openTemp opens a new record in a folder of its own.
 func openTemp(t *testing.T) *DB {
@@ -63,19 +47,82 @@ func TestRecordSurvivesAPowerCutByItsSettings(t *testing.T) {
 	}
 }
 
+// makeRecord makes an empty record and leaves it closed.
+func makeRecord(t *testing.T, path string) {
+	t.Helper()
+	db, err := Open(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOpeningAgainChangesNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "monitor.db")
-	for range 2 {
-		db, err := Open(context.Background(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
+	path := filepath.Join(t.TempDir(), "odd name: 100% #1? é.db")
+	makeRecord(t, path)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	makeRecord(t, path)
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sha256.Sum256(before) != sha256.Sum256(after) {
+		t.Error("the file was changed")
 	}
 	if _, err := OpenExisting(context.Background(), filepath.Join(t.TempDir(), "none.db")); err == nil || !strings.Contains(err.Error(), "run `monitor once`") {
 		t.Errorf("a missing record: %v", err)
+	}
+}
+
+func TestManyMayOpenANewRecordAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "monitor.db")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			db, err := Open(context.Background(), path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	db, err := OpenExisting(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	files, err := os.ReadDir("migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps int
+	if err := db.r.QueryRow("SELECT count(*) FROM goose_db_version WHERE version_id > 0").Scan(&steps); err != nil || steps != len(files) {
+		t.Errorf("%d migrations of %d were made: %v", steps, len(files), err)
+	}
+}
+
+func TestACopyByVacuumIsARecordAgain(t *testing.T) {
+	db := openTemp(t)
+	path := filepath.Join(t.TempDir(), "copy.db")
+	if _, err := db.w.Exec("VACUUM INTO ?", path); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := Open(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer restored.Close()
+	if got := pragma(t, restored.w, "journal_mode"); got != "wal" {
+		t.Errorf("journal_mode is %s", got)
 	}
 }
 
@@ -94,39 +141,37 @@ func TestWhatIsNoRecordOfOursIsRefusedUntouched(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	steps, err := os.ReadDir("migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		make func(path string)
 		want string
 	}{
 		"newer schema": {func(path string) {
-			db, err := Open(context.Background(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := db.Close(); err != nil {
-				t.Fatal(err)
-			}
+			makeRecord(t, path)
 			raw(path, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
-		}, "was written by a newer version (schema 9999, this version knows "},
-		"foreign database": {func(path string) { raw(path, "CREATE TABLE t (x)") }, "is a database, but not a record of the monitor"},
+		}, "PATH was written by a newer version (schema 9999, this version knows KNOWN): upgrade the monitor, or use another file"},
+		"foreign database": {func(path string) { raw(path, "CREATE TABLE t (x)") }, "PATH is a database, but not a record of the monitor: name another file"},
 		"no database": {func(path string) {
 			if err := os.WriteFile(path, []byte(strings.Repeat("not a database ", 1000)), 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}, "it is not an SQLite database"},
+		}, "record PATH cannot be read: file is not a database (26): it is not an SQLite database"},
 		"folder": {func(path string) {
 			if err := os.Mkdir(path, 0o755); err != nil {
 				t.Fatal(err)
 			}
-		}, "is a folder"},
+		}, "record PATH is a folder: name a file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "monitor.db")
 			c.make(path)
 			before, _ := os.ReadFile(path)
 			_, err := Open(context.Background(), path)
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
-				t.Errorf("got %v", err)
+			if want := strings.NewReplacer("PATH", path, "KNOWN", fmt.Sprint(len(steps))).Replace(c.want); err == nil || err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
 			}
 			if after, _ := os.ReadFile(path); sha256.Sum256(before) != sha256.Sum256(after) {
 				t.Error("the file was changed")
@@ -140,85 +185,25 @@ func TestWhatIsNoRecordOfOursIsRefusedUntouched(t *testing.T) {
 }
 
 func TestTruncatedRecordIsAClearError(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "monitor.db")
-	db, err := Open(context.Background(), path)
+	whole := filepath.Join(t.TempDir(), "monitor.db")
+	makeRecord(t, whole)
+	content, err := os.ReadFile(whole)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, 5000); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(context.Background(), path); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestOneProcessAtATimeWorksOnARecord(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "monitor.db")
-	holder := exec.Command(os.Args[0])
-	holder.Env = append(os.Environ(), "DB_TEST_HOLD_LOCK="+path)
-	out, err := holder.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := holder.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said := make([]byte, 5)
-	if _, err := out.Read(said); err != nil || string(said) != "held\n" {
-		t.Fatalf("the holder said %q, %v", said, err)
-	}
-
-	_, err = TakeLock(context.Background(), path, clock.Real(), 0, nil)
-	var held *LockedError
-	if !errors.As(err, &held) || held.PID != holder.Process.Pid {
-		t.Fatalf("without waiting: %v", err)
-	}
-	if want := fmt.Sprintf("another monitor (process %d) is working on %s: wait for it to end, or use another record", holder.Process.Pid, path); err.Error() != want {
-		t.Errorf("it says %q", err)
-	}
-
-	// The holder is killed while the second waits: the system gives the lock back, and nothing needs to be cleaned up.
-	waiting := 0
-	lock, err := TakeLock(context.Background(), path, clock.Real(), time.Minute, func(*LockedError) {
-		waiting++
-		if err := holder.Process.Kill(); err != nil {
-			t.Error(err)
+	for _, length := range []int{1, 99, 512, 4096, 5000, len(content) / 2, len(content) - 4096, len(content) - 1} {
+		path := filepath.Join(t.TempDir(), "monitor.db")
+		if err := os.WriteFile(path, content[:length], 0o644); err != nil {
+			t.Fatal(err)
 		}
-		_ = holder.Wait() // it was killed: that is its error
-	})
-	if err != nil || waiting != 1 {
-		t.Fatalf("after the holder's death: %v, told %d times", err, waiting)
-	}
-	if err := lock.Release(); err != nil {
-		t.Fatal(err)
-	}
-	again, err := TakeLock(context.Background(), path, clock.Real(), 0, nil)
-	if err != nil {
-		t.Fatalf("a lock that was given back: %v", err)
-	}
-	if err := again.Release(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestSQLitesLibraryIsTheOneThatItNeeds(t *testing.T) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.GoMod}}", "modernc.org/sqlite").Output()
-	if err != nil {
-		t.Skipf("skipped: the module's own go.mod cannot be found here: %v", err)
-	}
-	text, err := os.ReadFile(strings.TrimSpace(string(out)))
-	if err != nil {
-		t.Skipf("skipped: %v", err)
-	}
-	ours, err := exec.Command("go", "list", "-m", "modernc.org/libc").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), strings.TrimSpace(string(ours))) {
-		t.Errorf("modernc.org/sqlite does not name %s", strings.TrimSpace(string(ours)))
+		_, err := Open(context.Background(), path)
+		if err == nil || !strings.HasPrefix(err.Error(), "record "+path) ||
+			!strings.HasSuffix(err.Error(), "it is not an SQLite database") && !strings.HasSuffix(err.Error(), "restore it from a backup") {
+			t.Errorf("%d bytes of %d: %v", length, len(content), err)
+		}
+		after, err := os.ReadFile(path)
+		if err != nil || sha256.Sum256(content[:length]) != sha256.Sum256(after) {
+			t.Errorf("%d bytes of %d: the file was changed, %v", length, len(content), err)
+		}
 	}
 }

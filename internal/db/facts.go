@@ -29,7 +29,7 @@ func (db *DB) Versions(ctx context.Context, projectID int64) ([]string, error) {
 
 // Release implements audit.Store.
 func (db *DB) Release(ctx context.Context, projectID int64, version string) (audit.ReleaseFacts, error) {
-	files, err := db.files(ctx, `f.pypi_project_id = ? AND f.version = ? ORDER BY f.filename, f.id`, projectID, version)
+	files, err := db.files(ctx, `f.pypi_project_id = ? AND f.version = ? ORDER BY +f.filename, f.id`, projectID, version)
 	return audit.ReleaseFacts{Version: version, Files: files}, err
 }
 

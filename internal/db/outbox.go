@@ -38,6 +38,15 @@ func (db *DB) Pending(ctx context.Context, channel string, limit int) ([]notify.
 	return pending, rows.Err()
 }
 
+// CountPending implements notify.Outbox.
+func (db *DB) CountPending(ctx context.Context, channel string) (int, error) {
+	var n int
+	if err := db.r.QueryRowContext(ctx, `SELECT count(*) FROM outbox WHERE channel = ? AND delivered_at IS NULL`, channel).Scan(&n); err != nil {
+		return 0, fmt.Errorf("outbox of %s: %w", channel, err)
+	}
+	return n, nil
+}
+
 // Attempting implements notify.Outbox.
 func (db *DB) Attempting(ctx context.Context, now time.Time, id int64) error {
 	return db.write(ctx, "note an attempt to deliver", func(tx *sql.Tx) error {

@@ -44,6 +44,9 @@ func (db *DB) SaveProvenance(ctx context.Context, now time.Time, fileID int64, u
 		}
 		document, previous := current, sql.NullInt64{}
 		if u.State == audit.ProvenanceServed && u.Unchanged {
+			if !current.Valid {
+				return errors.New("the index confirmed a document that the record does not hold")
+			}
 			if _, err := tx.ExecContext(ctx, `UPDATE provenances SET last_seen = ? WHERE id = ?`, micros(now), current); err != nil {
 				return err
 			}

@@ -24,10 +24,13 @@ const (
 	derContext     = 0x80
 )
 
+// derFulcioOID and derSANOID are encoded object identifiers: 1.3.6.1.4.1.57264.1.N without its N, and 2.5.29.17.
+const (
+	derFulcioOID = "\x06\x0a\x2b\x06\x01\x04\x01\x83\xbf\x30\x01"
+	derSANOID    = "\x06\x03\x55\x1d\x11"
+)
+
 var (
-	// derFulcioArc and derSAN are encoded object identifiers: 1.3.6.1.4.1.57264.1 without its last part, and 2.5.29.17.
-	derFulcioArc = []byte{0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xbf, 0x30, 0x01}
-	derSAN       = []byte{0x55, 0x1d, 0x11}
 	gitHubPrefix = []byte(gitHubURL)
 	gitHubIssuer = []byte(GitHubActionsIssuer)
 )
@@ -111,9 +114,11 @@ func (w *WatchList) matchCanonical(der []byte) (matched, canonical bool) {
 	return w.matchExtensions(exts)
 }
 
-// matchExtensions looks up what the extensions of a canonical certificate name.
+// matchExtensions looks up what the extensions of a canonical certificate name. Of those that name nothing, only the number
+// is read: this is where a scan spends its time.
 func (w *WatchList) matchExtensions(exts []byte) (matched, canonical bool) {
 	const san, issuers = 1 << 0, 1<<1 | 1<<8
+	const looked = 1<<0 | 1<<1 | 1<<5 | 1<<8 | 1<<12 | 1<<15
 	var seen uint64 // by number; 0 is the SAN
 	for len(exts) > 0 {
 		tag, ext, rest, ok := readDER(exts)
@@ -121,21 +126,34 @@ func (w *WatchList) matchExtensions(exts []byte) (matched, canonical bool) {
 			return false, false
 		}
 		exts = rest
-		number, value, ok := extension(ext)
-		if !ok {
-			return false, false
-		}
-		if number < 0 {
+		number := uint(0)
+		switch {
+		case len(ext) > len(derFulcioOID)+1 && string(ext[:len(derFulcioOID)]) == derFulcioOID && ext[len(derFulcioOID)] < 0x80:
+			number, ext = uint(ext[len(derFulcioOID)]), ext[len(derFulcioOID)+1:]
+			if number == 0 || number > 63 {
+				continue
+			}
+		case len(ext) > len(derSANOID) && string(ext[:len(derSANOID)]) == derSANOID:
+			ext = ext[len(derSANOID):]
+		default:
+			if tag, _, _, ok := readDER(ext); !ok || tag != derOID {
+				return false, false
+			}
 			continue
 		}
 		if seen&(1<<number) != 0 {
 			return false, false
 		}
 		seen |= 1 << number
-		if number > 6 { // of Fulcio's, .1 to .6 have no wrapper
-			if value, ok = readOnly(value, derUTF8); !ok {
-				return false, false
-			}
+		if looked&(1<<number) == 0 {
+			continue
+		}
+		value, ok := extensionValue(ext)
+		if ok && number > 6 { // of Fulcio's, .1 to .6 have no wrapper
+			value, ok = readOnly(value, derUTF8)
+		}
+		if !ok {
+			return false, false
 		}
 		switch number {
 		case 0:
@@ -144,7 +162,7 @@ func (w *WatchList) matchExtensions(exts []byte) (matched, canonical bool) {
 			}
 			if ok {
 				value, ok = bytes.CutPrefix(value, gitHubPrefix)
-				matched = matched || w.hasName(repositoryPart(value))
+				matched = matched || ok && w.hasName(repositoryPart(value))
 			}
 		case 1, 8:
 			ok = bytes.Equal(value, gitHubIssuer)
@@ -152,7 +170,7 @@ func (w *WatchList) matchExtensions(exts []byte) (matched, canonical bool) {
 			matched = matched || w.hasName(value)
 		case 12:
 			value, ok = bytes.CutPrefix(value, gitHubPrefix)
-			matched = matched || w.hasName(value)
+			matched = matched || ok && w.hasName(value)
 		case 15:
 			matched = matched || w.hasID(value)
 		}
@@ -163,26 +181,15 @@ func (w *WatchList) matchExtensions(exts []byte) (matched, canonical bool) {
 	return matched, seen&san != 0 && seen&issuers != 0
 }
 
-// extension takes an extension apart. number is Fulcio's, 0 for the SAN, and -1 for one that does not matter here.
-func extension(ext []byte) (number int, value []byte, ok bool) {
-	tag, oid, rest, ok := readDER(ext)
-	if !ok || tag != derOID {
-		return 0, nil, false
+// extensionValue is what the OCTET STRING holds that follows an extension's identifier.
+func extensionValue(ext []byte) ([]byte, bool) {
+	if len(ext) > 0 && ext[0] == derBoolean {
+		var ok bool
+		if _, _, ext, ok = readDER(ext); !ok {
+			return nil, false
+		}
 	}
-	tag, value, rest, ok = readDER(rest)
-	if ok && tag == derBoolean {
-		tag, value, rest, ok = readDER(rest)
-	}
-	if !ok || tag != derOctets || len(rest) > 0 {
-		return 0, nil, false
-	}
-	if bytes.Equal(oid, derSAN) {
-		return 0, value, true
-	}
-	if arc, ok := bytes.CutPrefix(oid, derFulcioArc); ok && len(arc) == 1 && 0 < arc[0] && arc[0] <= 24 {
-		return int(arc[0]), value, true
-	}
-	return -1, nil, true
+	return readOnly(ext, derOctets)
 }
 
 // repositoryPart is the "owner/name" that the path of a URL begins with.

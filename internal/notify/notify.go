@@ -39,6 +39,8 @@ func (m Message) Repeat() bool { return !m.AttemptedAt.IsZero() }
 type Outbox interface {
 	// Pending lists undelivered messages of a channel in the order in which they were written.
 	Pending(ctx context.Context, channel string, limit int) ([]Message, error)
+	// CountPending counts them.
+	CountPending(ctx context.Context, channel string) (int, error)
 	// Attempting notes that a message is about to be sent: from here on it may have taken effect.
 	Attempting(ctx context.Context, now time.Time, id int64) error
 	// Delivered notes that the channel took a message.
@@ -83,8 +85,14 @@ type Delivery struct {
 	Problem   string `json:"problem,omitempty"`
 }
 
-// attemptsAPass is how often one pass tries a message before it leaves it to the next pass.
-const attemptsAPass = 3
+const (
+	// attemptsAPass is how often one pass tries a message before it leaves it to the next pass.
+	attemptsAPass = 3
+	// longestWait is how long a pass waits for a channel. What takes longer is left to a later pass.
+	longestWait = time.Minute
+	// longestRest is how long a channel is left alone, whatever it asks for: a garbled answer must not silence it for good.
+	longestRest = time.Hour
+)
 
 // Deliver makes one pass over the outbox: every channel by itself, every message in order. A message that a channel
 // does not take ends the pass for that channel: what follows must not overtake it. The error is the record's or the
@@ -111,14 +119,14 @@ func (w *Worker) deliver(ctx context.Context, c Channel, d *Delivery) error {
 		if err != nil {
 			return err
 		}
-		for i, m := range pending {
+		for _, m := range pending {
 			ok, err := w.send(ctx, c, m, d)
 			if err != nil {
 				return err
 			}
 			if !ok {
-				d.Pending = len(pending) - i
-				return nil
+				d.Pending, err = w.Outbox.CountPending(ctx, c.Name())
+				return err
 			}
 			d.Delivered++
 		}
@@ -130,6 +138,9 @@ func (w *Worker) deliver(ctx context.Context, c Channel, d *Delivery) error {
 
 // send tries one message a few times.
 func (w *Worker) send(ctx context.Context, c Channel, m Message, d *Delivery) (bool, error) {
+	if ok, err := w.rest(ctx, m, d); !ok {
+		return false, err
+	}
 	for attempt := 1; ; attempt++ {
 		if err := w.Outbox.Attempting(ctx, w.Clock.Now(), m.ID); err != nil {
 			return false, err
@@ -137,37 +148,52 @@ func (w *Worker) send(ctx context.Context, c Channel, m Message, d *Delivery) (b
 		failpoint.Hit("notify/attempt-noted")
 		err := c.Send(ctx, m)
 		failpoint.Hit("notify/sent-not-noted")
+		// Written without the pass's context: what is known about an attempt must not be lost to a shutdown.
+		noting := context.WithoutCancel(ctx)
 		if err == nil {
-			err := w.Outbox.Delivered(ctx, w.Clock.Now(), m.ID)
+			err := w.Outbox.Delivered(noting, w.Clock.Now(), m.ID)
 			failpoint.Hit("notify/delivery-noted")
 			return err == nil, err
-		}
-		if ctx.Err() != nil {
-			return false, ctx.Err()
 		}
 		wait, maybe := backoff(attempt), true
 		var known *Error
 		if errors.As(err, &known) {
 			maybe = !known.NotTaken
-			wait = max(wait, known.RetryAfter)
+			wait = max(wait, min(known.RetryAfter, longestRest))
 		}
 		d.Problem = err.Error()
 		w.Logger.Warn("alert not delivered", "channel", c.Name(), "finding", m.Finding.ID, "attempt", m.Attempts+attempt, "error", err)
-		// Written without the pass's context: what is known about an attempt must not be lost to a shutdown.
-		if err := w.Outbox.NotDelivered(context.WithoutCancel(ctx), m.ID, err.Error(), maybe || m.Repeat(), w.Clock.Now().Add(wait)); err != nil {
+		if err := w.Outbox.NotDelivered(noting, m.ID, err.Error(), maybe || m.Repeat(), w.Clock.Now().Add(wait)); err != nil {
 			return false, err
+		}
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
 		}
 		if maybe && m.AttemptedAt.IsZero() {
 			m.AttemptedAt = w.Clock.Now()
 		}
-		const longest = time.Minute
-		if attempt == attemptsAPass || wait > longest {
+		if attempt == attemptsAPass || wait > longestWait {
 			return false, nil
 		}
 		if err := clock.Sleep(ctx, w.Clock, wait); err != nil {
 			return false, err
 		}
 	}
+}
+
+// rest waits until a message may be tried again, and reports whether it may: what a channel asked for in an earlier pass
+// holds in this one.
+func (w *Worker) rest(ctx context.Context, m Message, d *Delivery) (bool, error) {
+	wait := m.NextAttemptAt.Sub(w.Clock.Now())
+	switch {
+	case wait <= 0, wait > longestRest: // no rest is longer: the clock was set back meanwhile
+		return true, nil
+	case wait > longestWait:
+		d.Problem = fmt.Sprintf("to be left alone until %s", m.NextAttemptAt.UTC().Format(time.RFC3339))
+		return false, nil
+	}
+	err := clock.Sleep(ctx, w.Clock, wait)
+	return err == nil, err
 }
 
 // backoff is how long to wait after the given attempt of a pass.

@@ -3,7 +3,6 @@ package notify_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,11 +170,13 @@ func TestTroubleIsWaitedForAndNothingIsLost(t *testing.T) {
 		repeat bool // the second message says that the first may have arrived
 		times  int  // it is in the channel
 	}{
-		"asked to wait":                    {answers(429, "Retry-After", "30", false), 30 * time.Second, false, 1},
-		"server error":                     {answers(500, "", "", false), time.Second, true, 1},
-		"server error that took effect":    {answers(502, "", "", true), time.Second, true, 2},
-		"refused":                          {answers(403, "", "", false), time.Second, false, 1},
-		"answer lost after it took effect": {func(http.ResponseWriter) bool { panic(http.ErrAbortHandler) }, time.Second, true, 1},
+		"asked to wait":                     {answers(429, "Retry-After", "30", false), 30 * time.Second, false, 1},
+		"asked to wait, not for how long":   {answers(429, "", "", false), time.Second, false, 1},
+		"asked to wait for what is no time": {answers(429, "Retry-After", "Mon, 02 Nov 2026 09:00:30 GMT", false), time.Second, false, 1},
+		"server error":                      {answers(500, "", "", false), time.Second, true, 1},
+		"server error that took effect":     {answers(502, "", "", true), time.Second, true, 2},
+		"refused":                           {answers(403, "", "", false), time.Second, false, 1},
+		"answer lost after it took effect":  {func(http.ResponseWriter) bool { panic(http.ErrAbortHandler) }, time.Second, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReceiver(t, c.answer)
@@ -231,8 +233,114 @@ func TestAnEarlierMessageIsNotOvertaken(t *testing.T) {
 	if d := deliver(t, b); d[0].Delivered != 0 || d[0].Pending != 2 {
 		t.Errorf("delivery %+v", d[0])
 	}
+	if waited := b.clock.Now().Sub(start); waited != 3*time.Second { // 1 and 2, between three attempts
+		t.Errorf("waited %s", waited)
+	}
 	if d := deliver(t, b); d[0].Delivered != 2 || fileIn(r.took[0]) != "onnx-1.0.0" {
 		t.Errorf("after the trouble: %+v, %v", d[0], r.took)
+	}
+	if waited := b.clock.Now().Sub(start); waited != 7*time.Second { // 4 more, although a new pass began
+		t.Errorf("waited %s", waited)
+	}
+}
+
+func TestAChannelThatAsksForALongRestIsLeftAlone(t *testing.T) {
+	r := newReceiver(t, answers(429, "Retry-After", "600", false))
+	b := newBench(t, 120, slackTo(t, r.server.URL))
+	want := notify.Delivery{Channel: "slack", Pending: 120, Problem: "slack asks to wait 10m0s"}
+	if d := deliver(t, b); d[0] != want {
+		t.Errorf("delivery %+v", d[0])
+	}
+	b.clock.Advance(539 * time.Second)
+	want.Problem = "to be left alone until 2026-11-02T09:10:00Z"
+	if d := deliver(t, b); d[0] != want || len(r.took) != 0 {
+		t.Errorf("too early: %+v, %d in the channel", d[0], len(r.took))
+	}
+	b.clock.Advance(time.Second)
+	if d := deliver(t, b); d[0].Delivered != 120 || b.clock.Now() != start.Add(10*time.Minute) {
+		t.Errorf("in time: %+v at %s", d[0], b.clock.Now())
+	}
+}
+
+func TestNoAnswerSilencesAChannelForGood(t *testing.T) {
+	for _, seconds := range []string{"9223372036854775807", "99999999", "-5"} {
+		r := newReceiver(t, answers(429, "Retry-After", seconds, false))
+		b := newBench(t, 1, slackTo(t, r.server.URL))
+		deliver(t, b)
+		b.clock.Advance(time.Hour)
+		if d := deliver(t, b); len(r.took) != 1 {
+			t.Errorf("Retry-After %s: an hour later %+v", seconds, d[0])
+		}
+	}
+	// Neither does a clock that is set back.
+	r := newReceiver(t, answers(429, "Retry-After", "600", false))
+	b := newBench(t, 1, slackTo(t, r.server.URL))
+	deliver(t, b)
+	b.clock.AdvanceTo(start.Add(-24 * time.Hour))
+	if d := deliver(t, b); d[0].Delivered != 1 {
+		t.Errorf("after the clock was set back: %+v", d[0])
+	}
+}
+
+func TestATimeOutMayHaveTakenEffect(t *testing.T) {
+	r := newReceiver(t)
+	released := make(chan struct{})
+	var answering atomic.Bool
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if answering.Swap(true) {
+			r.ServeHTTP(w, q)
+			return
+		}
+		r.ServeHTTP(httptest.NewRecorder(), q) // it is in the channel
+		<-released                             // but the answer never comes
+	}))
+	defer slow.Close()
+	defer close(released)
+	s, err := notify.NewSlack(slow.URL+"/services/T0/B0/topsecret", &http.Client{Timeout: 200 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, 1, s)
+	if d := deliver(t, b); d[0].Delivered != 1 || !strings.HasPrefix(d[0].Problem, "slack: ") {
+		t.Errorf("delivery %+v", d[0])
+	}
+	if len(r.took) != 2 || strings.Contains(r.took[0], "sent again") || !strings.Contains(r.took[1], "sent again") {
+		t.Errorf("in the channel: %v", r.took)
+	}
+	if strings.Contains(b.log.String(), "topsecret") {
+		t.Errorf("the webhook's address is in %s", &b.log)
+	}
+}
+
+func TestARestartDeliversWhatIsPendingAndNothingTwice(t *testing.T) {
+	refuse := answers(403, "", "", false)
+	r := newReceiver(t, takes, takes, refuse, refuse, refuse)
+	b := newBench(t, 5, slackTo(t, r.server.URL))
+	if d := deliver(t, b); d[0].Delivered != 2 || d[0].Pending != 3 {
+		t.Errorf("before: %+v", d[0])
+	}
+	if err := b.record.Close(); err != nil {
+		t.Fatal(err)
+	}
+	record, err := db.OpenExisting(context.Background(), b.record.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer record.Close()
+	b.record, b.worker.Outbox = record, record
+	b.clock.Advance(time.Hour)
+	if d := deliver(t, b); d[0].Delivered != 3 || d[0].Problem != "" {
+		t.Errorf("after: %+v", d[0])
+	}
+	var files []string
+	for _, m := range r.took {
+		if strings.Contains(m, "sent again") {
+			t.Errorf("what was refused is no repeat: %s", m)
+		}
+		files = append(files, fileIn(m))
+	}
+	if got := strings.Join(files, " "); got != "onnx-1.0.0 onnx-1.1.0 onnx-1.2.0 onnx-1.3.0 onnx-1.4.0" {
+		t.Errorf("in the channel: %s", got)
 	}
 }
 
@@ -251,74 +359,39 @@ func TestShutdownLeavesTheMessageForTheNextPass(t *testing.T) {
 	}
 }
 
-func TestOnlySecureWebhooksAreAccepted(t *testing.T) {
-	for address, want := range map[string]string{
-		"https://hooks.slack.com/services/x":    "",
-		"http://127.0.0.1:8080/services/x":      "",
-		"http://hooks.slack.com/services/x":     `alerts.slack: the webhook's URL has scheme "http": use https`,
-		"ftp://hooks.slack.com/services/secret": `alerts.slack: the webhook's URL has scheme "ftp": use https`,
-		"topsecret":                             `alerts.slack: the webhook is not a URL: copy it from the Slack app's page "Incoming Webhooks"`,
+// cancelling is a channel during whose answer the monitor is shut down.
+type cancelling struct {
+	notify.Channel
+	cancel func()
+}
+
+func (c cancelling) Send(ctx context.Context, m notify.Message) error {
+	err := c.Channel.Send(context.WithoutCancel(ctx), m)
+	c.cancel()
+	return err
+}
+
+func TestWhatIsKnownOfAnAttemptIsNotLostToAShutdown(t *testing.T) {
+	for name, c := range map[string]struct {
+		first func(http.ResponseWriter) bool
+		took  int // by the next pass
+	}{
+		"taken":   {takes, 0},
+		"refused": {answers(403, "", "", false), 1},
 	} {
-		_, err := notify.NewSlack(address, http.DefaultClient)
-		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && got != want {
-			t.Errorf("%s: %v", address, err)
+		ctx, cancel := context.WithCancel(context.Background())
+		r := newReceiver(t, c.first)
+		slack := slackTo(t, r.server.URL)
+		b := newBench(t, 1, cancelling{slack, cancel})
+		_, err := b.worker.Deliver(ctx)
+		if (err != nil) != (name == "refused") {
+			t.Errorf("%s: %v", name, err)
+		}
+		before := len(r.took)
+		b.worker.Channels = []notify.Channel{slack}
+		deliver(t, b)
+		if got := r.took[before:]; len(got) != c.took || c.took == 1 && strings.Contains(got[0], "sent again") {
+			t.Errorf("%s: the next pass sent %v", name, got)
 		}
 	}
-}
-
-func TestHostileTextIsHarmlessOnSlack(t *testing.T) {
-	hostile := "<!channel> <@U123> <https://evil.example|click> *bold* `code` & \u202egnp.exe " + strings.Repeat("A", 10_000)
-	r := newReceiver(t)
-	s := slackTo(t, r.server.URL)
-	f := audit.Finding{ID: "f-1", Rule: "unexpected-identity", Severity: audit.Critical, Status: audit.Open, Summary: hostile, Expected: hostile, Advice: hostile,
-		Subject: audit.Subject{Project: hostile, PyPIProject: hostile, Release: hostile, File: hostile, SHA256: hostile}, Identity: &audit.IdentityRef{SAN: hostile, Run: hostile}}
-	if err := s.Send(context.Background(), notify.Message{Finding: f, Transition: audit.Opened, At: start, By: hostile, Why: hostile}); err != nil {
-		t.Fatal(err)
-	}
-	var m struct {
-		Text   string `json:"text"`
-		Blocks []struct {
-			Type   string           `json:"type"`
-			Text   *text            `json:"text"`
-			Fields []text           `json:"fields"`
-			More   []map[string]any `json:"elements"`
-		} `json:"blocks"`
-	}
-	if err := json.Unmarshal([]byte(r.took[0]), &m); err != nil {
-		t.Fatal(err)
-	}
-	if strings.ContainsAny(m.Text, "<>") || len([]rune(m.Text)) > 3000 {
-		t.Errorf("the fallback text can carry a mention or is too long: %.200s", m.Text)
-	}
-	if len(m.Blocks) == 0 || len(m.Blocks) > 50 {
-		t.Errorf("%d blocks", len(m.Blocks))
-	}
-	check := func(what string, x text, limit int) {
-		if x.Type != "plain_text" || len([]rune(x.Text)) > limit {
-			t.Errorf("%s: type %s, %d characters of at most %d", what, x.Type, len([]rune(x.Text)), limit)
-		}
-	}
-	for _, b := range m.Blocks {
-		limit := 3000
-		if b.Type == "header" {
-			limit = 150
-		}
-		if b.Text != nil {
-			check(b.Type, *b.Text, limit)
-		}
-		if len(b.Fields) > 10 {
-			t.Errorf("%d fields", len(b.Fields))
-		}
-		for _, f := range b.Fields {
-			check("field", f, 2000)
-		}
-		for _, e := range b.More {
-			check("context", text{fmt.Sprint(e["type"]), fmt.Sprint(e["text"])}, 2000)
-		}
-	}
-}
-
-type text struct {
-	Type string `json:"type"`
-	Text string `json:"text"`
 }

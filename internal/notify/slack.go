@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/slack-go/slack"
 )
@@ -46,11 +48,15 @@ func (s *Slack) Send(ctx context.Context, m Message) error {
 		return nil
 	}
 	var limited *slack.RateLimitedError
+	var garbled *strconv.NumError
 	var status slack.StatusCodeError
 	var dial *net.OpError
 	switch {
 	case errors.As(err, &limited):
 		return &Error{Err: fmt.Errorf("slack asks to wait %s", limited.RetryAfter), NotTaken: true, RetryAfter: limited.RetryAfter}
+	case errors.As(err, &garbled):
+		// The library reads one number from an answer: the Retry-After of a 429.
+		return &Error{Err: errors.New("slack asks to wait, and does not say in seconds how long"), NotTaken: true}
 	case errors.As(err, &status):
 		// A 4xx is Slack's refusal; after a 5xx the message may be in the channel all the same.
 		return &Error{Err: fmt.Errorf("slack answered %s", status.Status), NotTaken: status.Code < 500}
@@ -82,7 +88,7 @@ const (
 
 // slackMessage renders a message in Block Kit. Whatever comes from outside (names, identities, reasons) is in
 // plain_text objects, in which Slack interprets neither mentions nor links nor formatting; the fallback text escapes
-// the three characters that could start one.
+// the three characters that could start one. Characters that reorder, hide or break a line are made visible in both.
 func slackMessage(m Message) *slack.WebhookMessage {
 	f := m.Finding
 	plain := func(s string, limit int) *slack.TextBlockObject {
@@ -90,12 +96,12 @@ func slackMessage(m Message) *slack.WebhookMessage {
 	}
 	blocks := []slack.Block{
 		slack.NewHeaderBlock(plain(m.Title(), headerLimit)),
-		slack.NewSectionBlock(plain(f.Summary, sectionLimit), nil, nil),
+		slack.NewSectionBlock(plain(visible(f.Summary), sectionLimit), nil, nil),
 	}
 	var fields []*slack.TextBlockObject
 	add := func(name, value string) {
 		if value != "" && len(fields) < 10 {
-			fields = append(fields, plain(name+"\n"+value, fieldLimit))
+			fields = append(fields, plain(name+"\n"+visible(value), fieldLimit))
 		}
 	}
 	add("Expected", f.Expected)
@@ -107,15 +113,16 @@ func slackMessage(m Message) *slack.WebhookMessage {
 		add("Signed by", f.Identity.SAN)
 		add("Run", f.Identity.Run)
 	}
-	if m.By != "" {
-		add("By", m.By)
-	}
+	add("By", m.By)
 	add("Why", m.Why)
+	if f.Ack != nil && f.Ack.Until != nil {
+		add("Until", f.Ack.Until.UTC().Format(time.RFC3339))
+	}
 	if len(fields) > 0 {
 		blocks = append(blocks, slack.NewSectionBlock(nil, fields, nil))
 	}
 	if f.Status != "resolved" && f.Advice != "" {
-		blocks = append(blocks, slack.NewSectionBlock(plain("What to do: "+f.Advice, sectionLimit), nil, nil))
+		blocks = append(blocks, slack.NewSectionBlock(plain("What to do: "+visible(f.Advice), sectionLimit), nil, nil))
 	}
 	foot := fmt.Sprintf("%s at %s. Evidence: monitor explain %s", f.ID, m.At.UTC().Format(time.RFC3339), f.ID)
 	if m.Repeat() {
@@ -124,10 +131,21 @@ func slackMessage(m Message) *slack.WebhookMessage {
 	blocks = append(blocks, slack.NewContextBlock("", plain(foot, fieldLimit)))
 	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 	return &slack.WebhookMessage{
-		Text:        escape.Replace(cut(m.Title()+": "+f.Summary, sectionLimit/2)),
+		Text:        escape.Replace(cut(m.Title()+": "+visible(f.Summary), sectionLimit/2)),
 		Blocks:      &slack.Blocks{BlockSet: blocks},
 		UnfurlLinks: new(bool),
 	}
+}
+
+// visible replaces control and formatting characters (newlines, escapes, bidirectional overrides, zero widths), with which
+// a name could pass for another or for a line of the message.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // cut shortens a text to a number of characters.

@@ -132,43 +132,64 @@ func newSubmission(precertificate []byte, at time.Time, chain ...*x509.Certifica
 	return s, nil
 }
 
-// timestamped is the entry that the log makes of a submission at an index (RFC 6962 §3.4).
+// timestamped is the entry that the log makes of a submission at an index, as an SCT covers it (RFC 6962 §3.2).
 func (l *CTLog) timestamped(s submission, index uint64) *ct.TimestampedEntry {
-	e := &ct.TimestampedEntry{
+	return &ct.TimestampedEntry{
 		Timestamp: s.timestamp, EntryType: ct.PrecertLogEntryType,
-		PrecertEntry: &ct.PreCert{IssuerKeyHash: s.issuerKeyHash, TBSCertificate: s.tbs},
+		PrecertEntry: &ct.PreCert{IssuerKeyHash: s.issuerKeyHash, TBSCertificate: s.tbs}, Extensions: l.extensions(index),
 	}
+}
+
+// entry encodes what the log keeps of a submission: a MerkleTreeLeaf (RFC 6962 §3.4), and what is served with it. It does
+// so by hand, because bulk is encoded again whenever it is asked for.
+func (l *CTLog) entry(s submission, index uint64) logEntry {
+	leaf := make([]byte, 0, len(s.tbs)+64)
+	leaf = append(leaf, byte(ct.V1), byte(ct.TimestampedEntryLeafType))
+	leaf = binary.BigEndian.AppendUint64(leaf, s.timestamp)
+	leaf = binary.BigEndian.AppendUint16(leaf, uint16(ct.PrecertLogEntryType))
+	leaf = append(leaf, s.issuerKeyHash[:]...)
+	leaf = appendOpaque24(leaf, s.tbs)
+	extensions := l.extensions(index)
+	leaf = binary.BigEndian.AppendUint16(leaf, uint16(len(extensions)))
+	e := logEntry{leaf: append(leaf, extensions...), added: l.now()}
 	if l.form == ctStatic {
-		e.Extensions = leafIndexExtension(index)
+		e.extra = tileLeafRest(s.precertificate, s.chain)
+	} else {
+		e.extra = precertChainEntry(s.precertificate, s.chain)
 	}
 	return e
 }
 
-// entry encodes what the log keeps of a submission.
-func (l *CTLog) entry(s submission, index uint64) (logEntry, error) {
-	leaf, err := tls.Marshal(ct.MerkleTreeLeaf{Version: ct.V1, LeafType: ct.TimestampedEntryLeafType, TimestampedEntry: l.timestamped(s, index)})
-	if err != nil {
-		return logEntry{}, fmt.Errorf("encoding a leaf: %w", err)
+// precertChainEntry is the extra_data of a precertificate (RFC 6962 §4.6).
+func precertChainEntry(precertificate []byte, chain [][]byte) []byte {
+	size := 0
+	for _, der := range chain {
+		size += 3 + len(der)
 	}
-	e := logEntry{leaf: leaf, added: l.now()}
+	extra := appendOpaque24(make([]byte, 0, 6+len(precertificate)+size), precertificate)
+	extra = append(extra, byte(size>>16), byte(size>>8), byte(size))
+	for _, der := range chain {
+		extra = appendOpaque24(extra, der)
+	}
+	return extra
+}
+
+// appendOpaque24 adds bytes with their length in three bytes before them (RFC 5246 §4.3).
+func appendOpaque24(b, opaque []byte) []byte {
+	return append(append(b, byte(len(opaque)>>16), byte(len(opaque)>>8), byte(len(opaque))), opaque...)
+}
+
+// extensions are those of an entry at an index.
+func (l *CTLog) extensions(index uint64) []byte {
 	if l.form == ctStatic {
-		e.extra, err = tileLeafRest(s.precertificate, s.chain)
-	} else {
-		chain := make([]ct.ASN1Cert, len(s.chain))
-		for i, der := range s.chain {
-			chain[i] = ct.ASN1Cert{Data: der}
-		}
-		e.extra, err = tls.Marshal(ct.PrecertChainEntry{PreCertificate: ct.ASN1Cert{Data: s.precertificate}, CertificateChain: chain})
+		return leafIndexExtension(index)
 	}
-	if err != nil {
-		return logEntry{}, fmt.Errorf("encoding a chain: %w", err)
-	}
-	return e, nil
+	return nil
 }
 
 // submit adds a precertificate to the log and returns its index.
 func (l *CTLog) submit(s submission) (uint64, error) {
-	return l.appendWith(func(index uint64) (logEntry, error) {
+	return l.appendWith(func(index uint64) logEntry {
 		for _, der := range s.chain {
 			l.issuers[fingerprint(der)] = der
 		}
@@ -250,11 +271,7 @@ func (l *CTLog) AddBulk(n uint64) error {
 	added := l.now()
 	err := l.appendMade(n, func(first uint64) func(uint64) logEntry {
 		return func(i uint64) logEntry {
-			e, err := l.entry(l.mold.cast(number+i), first+i)
-			if err != nil {
-				// The same submission with other digits was encoded when the log was made.
-				panic(fmt.Sprintf("encoding a stranger's precertificate: %v", err))
-			}
+			e := l.entry(l.mold.cast(number+i), first+i)
 			e.added = added
 			return e
 		}
@@ -267,7 +284,7 @@ func (l *CTLog) AddBulk(n uint64) error {
 
 func (l *CTLog) stranger(label string, index uint64) (logEntry, error) {
 	sum := sha256.Sum256([]byte(label))
-	return l.entry(l.mold.cast(binary.BigEndian.Uint64(sum[:])), index)
+	return l.entry(l.mold.cast(binary.BigEndian.Uint64(sum[:])), index), nil
 }
 
 // AddUnknownType adds a leaf of an entry type that nobody knows, with a text in it. A data tile of a static log cannot be

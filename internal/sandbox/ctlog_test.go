@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	ct "github.com/google/certificate-transparency-go"
-	"github.com/google/certificate-transparency-go/ctutil"
 	ctx509 "github.com/google/certificate-transparency-go/x509"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -53,9 +52,6 @@ func TestPromisedPrecertificatesAreInTheLog(t *testing.T) {
 	}
 	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, 10, sth.TreeSize, hash[:], p.AuditPath, sth.SHA256RootHash[:]); err != nil {
 		t.Error(err)
-	}
-	if n, err := ctutil.ContainsSCT(chain[0], nil); n || err == nil {
-		t.Errorf("a nil SCT: %v, %v", n, err)
 	}
 
 	// The second log has it too, with its index in the leaf.

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
 )
 
 // staticHandler serves static-ct-api (C2SP): the checkpoint, hash tiles, data tiles and issuers.
@@ -53,16 +51,14 @@ func leafIndexExtension(index uint64) []byte {
 }
 
 // tileLeafRest is what follows the extensions in a TileLeaf of a precertificate.
-func tileLeafRest(precertificate []byte, chain [][]byte) ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(precertificate) })
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		for _, issuer := range chain {
-			sum := sha256.Sum256(issuer)
-			b.AddBytes(sum[:])
-		}
-	})
-	return b.Bytes()
+func tileLeafRest(precertificate []byte, chain [][]byte) []byte {
+	rest := appendOpaque24(make([]byte, 0, 5+len(precertificate)+len(chain)*sha256.Size), precertificate)
+	rest = binary.BigEndian.AppendUint16(rest, uint16(len(chain)*sha256.Size))
+	for _, issuer := range chain {
+		sum := sha256.Sum256(issuer)
+		rest = append(rest, sum[:]...)
+	}
+	return rest
 }
 
 func fingerprint(der []byte) string {

@@ -130,18 +130,14 @@ func (l *Ledger) append(entries ...logEntry) (first uint64, err error) {
 }
 
 // appendWith adds the entry that is made for the place it takes.
-func (l *Ledger) appendWith(make func(index uint64) (logEntry, error)) (uint64, error) {
+func (l *Ledger) appendWith(make func(index uint64) logEntry) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.frozenAt.IsZero() {
 		return 0, fmt.Errorf("log %s is frozen", l.origin)
 	}
 	index := l.entries.size
-	e, err := make(index)
-	if err != nil {
-		return 0, err
-	}
-	l.appendLocked(e)
+	l.appendLocked(make(index))
 	return index, nil
 }
 
@@ -233,7 +229,7 @@ func (l *Ledger) Head() ([]byte, error) {
 	return l.headLocked(l.viewLocked())
 }
 
-// hashes returns hashes of a proof as the view has them.
+// proof returns the hashes of a proof as the view has them.
 func (v view) proof(hashes [][]byte) [][]byte {
 	if !v.bentProofs {
 		return hashes

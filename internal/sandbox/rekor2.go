@@ -141,7 +141,7 @@ func (r *Rekor2) AddNoise(n int) error {
 }
 
 // AddBulk appends n entries that look like AddNoise's, each with a certificate of its own, and of which no signature
-// verifies: it makes hundreds of thousands a second and keeps 64 bytes of each.
+// verifies: it makes hundreds of thousands a second, and keeps no more of them than their hashes.
 func (r *Rekor2) AddBulk(n uint64) error {
 	r.counting.Lock()
 	defer r.counting.Unlock()

@@ -19,17 +19,18 @@ import (
 	rekornote "github.com/sigstore/rekor-tiles/v2/pkg/note"
 	"github.com/sigstore/sigstore/pkg/signature"
 	formatsnote "github.com/transparency-dev/formats/note"
+	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api"
+	"github.com/transparency-dev/tessera/api/layout"
 	tessera "github.com/transparency-dev/tessera/client"
-	"github.com/transparency-dev/tessera/fsck"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/mod/sumdb/note"
 )
 
 // mostOfAnAnswer is what the judges read of an answer: as a careful client does.
-const mostOfAnAnswer = 64 << 20
+const mostOfAnAnswer = 8 << 20
 
 // errTooLarge is what they say then.
 var errTooLarge = errors.New("the answer is too large")
@@ -90,6 +91,45 @@ func (f tileFetcher) ReadEntryBundle(ctx context.Context, index uint64, p uint8)
 	return f.get(ctx, tilePath(f.entries, index, p))
 }
 
+// checkEntries compares what every entry hashes to with the hash tiles, and with the root. Tessera's fsck does that too, but
+// hangs, panics or leaves goroutines behind when it meets a lie (v1.0.4): only honest logs are given to it.
+func (f tileFetcher) checkEntries(ctx context.Context, size uint64, root []byte, hasher func([]byte) ([][]byte, error)) error {
+	if size == 0 {
+		return nil
+	}
+	tiles, err := tessera.FetchLeafHashes(ctx, f.ReadTile, 0, size, size)
+	if err != nil {
+		return err
+	}
+	tree := (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewEmptyRange(0)
+	for r := range layout.Range(0, size, size) {
+		raw, err := f.ReadEntryBundle(ctx, r.Index, r.Partial)
+		if err != nil {
+			return err
+		}
+		hashes, err := hasher(raw)
+		if err != nil {
+			return err
+		}
+		if uint(len(hashes)) != r.N {
+			return fmt.Errorf("bundle %d has %d entries, want %d", r.Index, len(hashes), r.N)
+		}
+		for i, hash := range hashes {
+			if index := r.Index*layout.EntryBundleWidth + uint64(i); !bytes.Equal(hash, tiles[index]) {
+				return fmt.Errorf("entry %d does not hash to what its tile has", index)
+			}
+			if err := tree.Append(hash, nil); err != nil {
+				return err
+			}
+		}
+	}
+	got, err := tree.GetRootHash(nil)
+	if err == nil && !bytes.Equal(got, root) {
+		err = errors.New("the entries do not hash to the root")
+	}
+	return err
+}
+
 // tilePath spells paths up to index 999,999 in a way of its own.
 func tilePath(name string, index uint64, p uint8) string {
 	path := fmt.Sprintf("tile/%s/%03d", name, index)
@@ -136,7 +176,13 @@ func tiledJudge(t *testing.T, f tileFetcher, origin string, v note.Verifier, has
 			}
 			return proof.VerifyConsistency(rfc6962.DefaultHasher, size1, size2, hashes, root1, root2)
 		},
-		check: func(ctx context.Context) error { return fsck.New(origin, v, f, hasher, fsck.Opts{N: 1}).Check(ctx) },
+		check: func(ctx context.Context) error {
+			cp, _, _, err := tessera.FetchCheckpoint(ctx, f.ReadCheckpoint, v, origin)
+			if err != nil {
+				return err
+			}
+			return f.checkEntries(ctx, cp.Size, cp.Hash, hasher)
+		},
 		page: func(ctx context.Context) (int, error) {
 			raw, err := f.ReadEntryBundle(ctx, 0, 0)
 			if err != nil {

@@ -1,0 +1,369 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekoncile/rekoncile/internal/attest"
+	"github.com/rekoncile/rekoncile/internal/identity"
+)
+
+// ruleCase is a rule, facts that it is about, and their nearest neighbours that it must not be about.
+type ruleCase struct {
+	rule string
+	// wrong are facts for which the rule's condition holds since an instant.
+	wrong func(j *Judge, since time.Time) Assessment
+	// fine are the same facts but for what makes them wrong, by what that is.
+	fine map[string]func(j *Judge, since time.Time) Assessment
+	// unread says that this version cannot tell: the rule is unknown where it would be judged.
+	unread bool
+}
+
+// aFile is a judgement of a file that is like a good release's but for an edit.
+func aFile(edit func(f *FileFacts, since time.Time)) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		f := attestedBy("1.22.0", run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}, "")
+		f.FirstSeen, f.UploadedAt = since, since
+		slsa := f.Provenance.Document.Attestations[0]
+		slsa.PredicateType, slsa.Index = attest.PredicateSLSA, 1
+		f.Provenance.Document.Attestations = append(f.Provenance.Document.Attestations, slsa)
+		edit(&f, since)
+		return j.File(pypiProject("pypi/onnx"), f).Assessment
+	}
+}
+
+// anAttestation edits the publish attestation of such a file.
+func anAttestation(edit func(at *AttestationFacts)) func(*Judge, time.Time) Assessment {
+	return aFile(func(f *FileFacts, _ time.Time) { edit(&f.Provenance.Document.Attestations[0]) })
+}
+
+// failing is an attestation that does not verify for a check.
+func failing(name, got string) func(*Judge, time.Time) Assessment {
+	return anAttestation(func(at *AttestationFacts) {
+		at.Status = attest.Failed
+		at.Checks = []attest.Check{{Name: attest.CheckParse, Status: attest.Pass}, {Name: name, Status: attest.Fail, Detail: "not as it should be", Got: got, Want: "x"}}
+	})
+}
+
+// aProject is a judgement of a PyPI project.
+func aProject(edit func(p *ProjectFacts, since time.Time) []FileFacts) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		p := pypiProject("pypi/onnx")
+		p.Status = "active"
+		return j.Project(p, edit(&p, since))
+	}
+}
+
+// aLog is a judgement of a log.
+func aLog(edit func(l *LogFacts, since time.Time)) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		l := LogFacts{Origin: "log.example", Known: true, GrewAt: j.Now, CheckedAt: j.Now, Latest: 10}
+		edit(&l, since)
+		return j.Log(l)
+	}
+}
+
+func incident(rule string) func(*Judge, time.Time) Assessment {
+	return aLog(func(l *LogFacts, since time.Time) {
+		l.Incidents = []Incident{{Kind: rule, FirstSeen: since, Detail: "as told", Evidence: []byte("{}")}}
+	})
+}
+
+// aHit is a judgement of a leaf with one chained certificate of a release.
+func aHit(edit func(h *LogHit)) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		id := run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}.identity()
+		h := LogHit{Kind: HitEntry, Project: "onnx", Class: "self", Certificates: []HitCert{{TBSSHA256: "tbs", Identity: id, Chained: true}}}
+		edit(&h)
+		return j.Hit(HitFacts{Origin: "log.example", Index: 7, LeafHash: "aa", FirstSeen: since, LogHit: h}, map[string]identity.Policy{"onnx": j.Policy})
+	}
+}
+
+func ruleCases() []ruleCase {
+	type neighbours = map[string]func(*Judge, time.Time) Assessment
+	nothing := func(*FileFacts, time.Time) {}
+	bare := func(f *FileFacts) { f.Provenance = ProvenanceFacts{State: ProvenanceNone} }
+	return []ruleCase{
+		{rule: NoProvenance,
+			wrong: aFile(func(f *FileFacts, _ time.Time) { bare(f) }),
+			fine: neighbours{
+				"attested":      aFile(nothing),
+				"legacy":        aFile(func(f *FileFacts, _ time.Time) { bare(f); f.Version, f.UploadedAt = "1.18.0", noon.AddDate(-3, 0, 0) }),
+				"untold":        aFile(func(f *FileFacts, _ time.Time) { bare(f); f.Provenance.State = ProvenanceUntold }),
+				"not asked for": aFile(func(f *FileFacts, _ time.Time) { bare(f); f.Provenance.State = ProvenancePending }),
+				"refused": aFile(func(f *FileFacts, since time.Time) {
+					bare(f)
+					f.Provenance.State, f.Provenance.Since = ProvenanceForbidden, since
+				}),
+				"already failed": failing(attest.CheckSignature, ""),
+			}},
+		{rule: InvalidAttestation, wrong: failing(attest.CheckSignature, ""),
+			fine: neighbours{
+				"verified": aFile(nothing), "another rule's check": failing(attest.CheckEntries, ""),
+				"unsupported": anAttestation(func(at *AttestationFacts) { at.Status = attest.Unsupported })}},
+		{rule: DigestMismatch, wrong: failing(attest.CheckSubject, "sha256:00"),
+			fine: neighbours{
+				"about several files":    failing(attest.CheckSubject, "2 subjects"),
+				"downloaded as listed":   aFile(func(f *FileFacts, since time.Time) { f.DeepSHA256, f.DeepCheckedAt = f.SHA256, since }),
+				"about another's file":   failing(attest.CheckSubjectName, "other.whl"),
+				"not downloaded at all ": aFile(nothing)}},
+		{rule: UnexpectedIdentity,
+			wrong: anAttestation(func(at *AttestationFacts) { at.Identity = run{"evil.yml", "refs/heads/main", "push", ""}.identity() }),
+			fine: neighbours{"a release": aFile(nothing),
+				"a build": anAttestation(func(at *AttestationFacts) {
+					at.Identity = run{"create_release.yml", "refs/heads/main", "push", ""}.identity()
+				})}},
+		{rule: WrongGrade,
+			wrong: anAttestation(func(at *AttestationFacts) {
+				at.Identity = run{"create_release.yml", "refs/pull/1/merge", "pull_request", ""}.identity()
+			}),
+			fine: neighbours{"a release": aFile(nothing), "a stranger": anAttestation(func(at *AttestationFacts) { at.Identity.SourceRepositoryURI = "https://github.com/stranger/onnx" })}},
+		{rule: PublisherMismatch,
+			wrong: anAttestation(func(at *AttestationFacts) { at.Publisher.Environment = "pypi-weekly" }),
+			fine: neighbours{"the same": aFile(nothing),
+				"in another case": anAttestation(func(at *AttestationFacts) { at.Publisher.Repository = "ONNX/onnx" }),
+				"no record":       anAttestation(func(at *AttestationFacts) { at.Publisher = attest.Publisher{} }),
+				"unknown kind":    anAttestation(func(at *AttestationFacts) { at.Publisher = attest.Publisher{Kind: "Buildkite"} })}},
+		{rule: PredicateMismatch,
+			wrong: anAttestation(func(at *AttestationFacts) {
+				at.PredicateType, at.PredicateError = attest.PredicateSLSA, "it has no builder"
+			}),
+			fine: neighbours{"as the certificate says": aFile(nothing), "another check": failing(attest.CheckStatement, "")}},
+		{rule: MissingSLSAProvenance, unread: true,
+			wrong: aFile(func(f *FileFacts, _ time.Time) {
+				f.Provenance.Document.Attestations = f.Provenance.Document.Attestations[:1]
+			}),
+			fine: neighbours{"there": aFile(nothing), "not due": aFile(func(f *FileFacts, _ time.Time) {
+				f.Provenance.Document.Attestations, f.Version, f.UploadedAt = f.Provenance.Document.Attestations[:1], "1.21.0", noon.AddDate(-1, 0, 0)
+			})}},
+		{rule: UnloggedAttestation, wrong: failing(attest.CheckEntries, ""),
+			fine: neighbours{"logged": aFile(nothing), "an entry that is another's": failing(attest.CheckEntryBody, "")}},
+		{rule: ProvenanceRemoved,
+			wrong: aFile(func(f *FileFacts, since time.Time) {
+				f.Provenance.State, f.Provenance.Since = ProvenanceNotFound, since
+			}),
+			fine: neighbours{"served": aFile(nothing),
+				"never served": aFile(func(f *FileFacts, since time.Time) {
+					bare(f)
+					f.Provenance.State, f.Provenance.Since = ProvenanceNotFound, since
+				}),
+				"not answered": aFile(func(f *FileFacts, since time.Time) { f.Provenance.FailingSince = since }),
+				"file removed": aFile(func(f *FileFacts, since time.Time) { f.Provenance.State, f.RemovedAt = ProvenanceNone, since })}},
+		{rule: ProvenanceReplaced,
+			wrong: aFile(func(f *FileFacts, since time.Time) {
+				f.Provenance.Previous, f.Provenance.Document.FirstSeen = &DocumentFacts{SHA256: "ce"}, since
+			}),
+			fine: neighbours{"the first": aFile(nothing)}},
+		{rule: FileReplaced,
+			wrong: aFile(func(f *FileFacts, since time.Time) { f.ReplacedAt, f.ReplacedBy = since, "ac" }),
+			fine:  neighbours{"there": aFile(nothing), "removed": aFile(func(f *FileFacts, since time.Time) { f.RemovedAt = since })}},
+		{rule: FileRemoved,
+			wrong: aFile(func(f *FileFacts, since time.Time) { f.MissingSince, f.RemovedAt = since, since }),
+			fine: neighbours{"there": aFile(nothing),
+				"missing once": aFile(func(f *FileFacts, since time.Time) { f.MissingSince = since }),
+				"replaced":     aFile(func(f *FileFacts, since time.Time) { f.RemovedAt, f.ReplacedAt = since, since }),
+				"expected": func(j *Judge, since time.Time) Assessment {
+					expecting := *j
+					expecting.RemovalsExpected = true
+					return aFile(func(f *FileFacts, since time.Time) { f.RemovedAt = since })(&expecting, since)
+				}}},
+		{rule: ReleaseYanked, wrong: aRelease(func(f *FileFacts) { f.Yanked = true }),
+			fine: neighbours{"there": aRelease(func(*FileFacts) {}), "yanked and removed": aRelease(func(f *FileFacts) { f.Yanked, f.RemovedAt = true, noon })}},
+		{rule: ProjectQuarantined,
+			wrong: aProject(func(p *ProjectFacts, since time.Time) []FileFacts {
+				p.Status, p.ChangedAt = StatusQuarantined, since
+				return nil
+			}),
+			fine: neighbours{"active": aProject(func(*ProjectFacts, time.Time) []FileFacts { return nil }), "archived": aProject(func(p *ProjectFacts, _ time.Time) []FileFacts {
+				p.Status = "archived"
+				return nil
+			})}},
+		{rule: OwnershipChanged,
+			wrong: aProject(func(p *ProjectFacts, since time.Time) []FileFacts {
+				p.Ownership = []OwnershipFact{{SHA256: "00", Body: []byte("{}")}, {SHA256: "01", Body: []byte("{}"), FirstSeen: since}}
+				return nil
+			}),
+			fine: neighbours{"known since the first answer": aProject(func(p *ProjectFacts, since time.Time) []FileFacts {
+				p.Ownership = []OwnershipFact{{SHA256: "00", Body: []byte("{}"), FirstSeen: since}}
+				return nil
+			}), "not known": aProject(func(*ProjectFacts, time.Time) []FileFacts { return nil })}},
+		{rule: SourceUnreachable,
+			wrong: aProject(func(_ *ProjectFacts, since time.Time) []FileFacts {
+				return []FileFacts{{Provenance: ProvenanceFacts{FailingSince: since.Add(time.Minute)}}, {Provenance: ProvenanceFacts{FailingSince: since}}}
+			}),
+			fine: neighbours{"answers": aProject(func(p *ProjectFacts, since time.Time) []FileFacts { p.CheckedAt = since; return nil })}},
+		{rule: CoverageGap,
+			wrong: aFile(func(f *FileFacts, _ time.Time) { f.NameError = "no version in it" }),
+			fine:  neighbours{"all is known": aFile(nothing), "removed": aFile(func(f *FileFacts, since time.Time) { f.NameError, f.RemovedAt = "no version in it", since })}},
+		{rule: UnchainedCertificate, wrong: aHit(func(h *LogHit) { h.Certificates[0].Chained = false }), fine: neighbours{"chained": aHit(func(*LogHit) {})}},
+		{rule: LookalikeIdentity,
+			wrong: aHit(func(h *LogHit) {
+				h.Certificates[0].Identity = &identity.Identity{SAN: "onnx@evil.example", SANType: "email", Issuer: "https://accounts.google.com"}
+			}),
+			fine: neighbours{"ours": aHit(func(*LogHit) {}), "ours, unexpected": aHit(func(h *LogHit) { h.Certificates[0].Identity.BuildTrigger = "issue_comment" })}},
+		{rule: UnreadableEntry, wrong: aHit(func(h *LogHit) { h.Kind, h.Problem = HitUnreadable, "kind x" }), fine: neighbours{"readable": aHit(func(*LogHit) {})}},
+		{rule: BadCheckpoint, wrong: incident(BadCheckpoint), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
+		{rule: LogRollback, wrong: incident(LogRollback), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
+		{rule: LogFork, wrong: incident(LogFork), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
+		{rule: EntriesMismatch, wrong: incident(EntriesMismatch), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
+		{rule: FrozenLogGrew, wrong: incident(FrozenLogGrew), fine: neighbours{"frozen": aLog(func(l *LogFacts, _ time.Time) { l.Frozen = true })}},
+		{rule: StaleLog, wrong: aLog(func(l *LogFacts, since time.Time) { l.GrewAt = since }),
+			fine: neighbours{"grows": aLog(func(*LogFacts, time.Time) {}), "frozen": aLog(func(l *LogFacts, since time.Time) { l.GrewAt, l.Frozen = since, true })}},
+	}
+}
+
+// aRelease is a judgement of a release of one file.
+func aRelease(edit func(f *FileFacts)) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		f := attestedBy("1.22.0", run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}, "")
+		f.FirstSeen = since
+		edit(&f)
+		v, _ := j.Release(pypiProject("pypi/onnx"), ReleaseFacts{Version: "1.22.0", Files: []FileFacts{f}}, Lineage{})
+		return v.Assessment
+	}
+}
+
+// TestEveryRuleIsTriggeredByItsFactsAndByNoOthers judges each rule's facts at the end of its grace period and a second before.
+func TestEveryRuleIsTriggeredByItsFactsAndByNoOthers(t *testing.T) {
+	tested := map[string]bool{}
+	for _, c := range ruleCases() {
+		tested[c.rule] = true
+		j := presetJudge(t, noon)
+		rule := j.Rules[c.rule]
+		since := noon.Add(-rule.Grace)
+		if len(c.fine) == 0 {
+			t.Errorf("%s has no facts that it must not be triggered by", c.rule)
+		}
+		for name, fine := range c.fine {
+			for _, f := range fine(j, since).Findings {
+				if f.Rule == c.rule {
+					t.Errorf("%s is triggered by what is %s: %s", c.rule, name, f.Summary)
+				}
+			}
+		}
+		if c.unread {
+			a := c.wrong(j, since)
+			unknown := slices.ContainsFunc(a.Unknowns, func(u Unknown) bool { return u.Rule == c.rule && u.Unread && u.Reason != "" })
+			if !unknown || slices.Contains(rules(a), c.rule) {
+				t.Errorf("%s should be unknown: %+v", c.rule, a)
+			}
+			continue
+		}
+		a := c.wrong(j, since)
+		if diff := cmp.Diff([]string{c.rule}, rules(a)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.rule, diff)
+			continue
+		}
+		f := a.Findings[0]
+		if f.ID != FindingID(Key(c.rule, f.Subject)) || f.Severity != rule.Severity || f.Advice != rule.Advice || f.Summary == "" || len(f.Evidence) == 0 {
+			t.Errorf("%s is incomplete: %+v", c.rule, f)
+		}
+		if f.Expected == "" && c.rule != CoverageGap {
+			t.Errorf("%s does not say what was expected", c.rule)
+		}
+
+		j.Now = noon.Add(-time.Second)
+		early := c.wrong(j, since)
+		waits := slices.ContainsFunc(early.Waiting, func(w Waiting) bool { return w.Rule == c.rule && w.Subject == f.Subject && w.Until.Equal(noon) })
+		if !waits || slices.Contains(rules(early), c.rule) {
+			t.Errorf("%s a second early: %+v", c.rule, early)
+		}
+
+		// The configuration's grace and severity take the place of the rule's own.
+		longer := rule.Grace + time.Hour
+		j.Rules = NewRuleSet(map[string]Setting{c.rule: {Severity: Info, Grace: &longer}})
+		j.Now = noon.Add(time.Hour - time.Second)
+		if a := c.wrong(j, since); slices.Contains(rules(a), c.rule) {
+			t.Errorf("%s does not wait for as long as it is told to", c.rule)
+		}
+		j.Now = noon.Add(time.Hour)
+		if a := c.wrong(j, since); len(a.Findings) != 1 || a.Findings[0].Severity != Info {
+			t.Errorf("%s with other settings: %+v", c.rule, a.Findings)
+		}
+	}
+	for _, id := range RuleIDs() {
+		if !tested[id] {
+			t.Errorf("rule %s has no facts that trigger it here", id)
+		}
+	}
+}
+
+// TestJudgingIsPure judges the same facts twice, and facts of which nothing may be changed by judging.
+func TestJudgingIsPure(t *testing.T) {
+	for _, c := range ruleCases() {
+		j := presetJudge(t, noon)
+		if diff := cmp.Diff(c.wrong(j, noon.Add(-100*time.Hour)), c.wrong(j, noon.Add(-100*time.Hour))); diff != "" {
+			t.Errorf("%s: %s", c.rule, diff)
+		}
+	}
+}
+
+// TestUnknownIsNeitherFineNorWrong holds open findings of every rule about a file against a file of which nothing is known.
+func TestUnknownIsNeitherFineNorWrong(t *testing.T) {
+	for name, edit := range map[string]func(p *ProvenanceFacts){
+		"not told":      func(p *ProvenanceFacts) { p.State = ProvenanceUntold },
+		"not asked for": func(p *ProvenanceFacts) { p.State = ProvenancePending },
+		"not answered": func(p *ProvenanceFacts) {
+			p.State, p.Failure, p.FailingSince = ProvenancePending, "GET x: status 502", noon
+		},
+		"refused":          func(p *ProvenanceFacts) { p.State, p.Since = ProvenanceForbidden, noon.Add(-24*time.Hour) },
+		"not supported":    func(p *ProvenanceFacts) { p.Document.Attestations[0].Status = attest.Unsupported },
+		"refused just now": func(p *ProvenanceFacts) { p.State, p.Since = ProvenanceForbidden, noon },
+	} {
+		f := attestedBy("1.22.0", run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}, "")
+		f.FirstSeen = noon.Add(-24 * time.Hour)
+		edit(&f.Provenance)
+		v := presetJudge(t, noon).File(pypiProject("pypi/onnx"), f)
+		if v.State != FileUnknown {
+			t.Errorf("%s: the file is %s", name, v.State)
+		}
+		subject := pypiProject("pypi/onnx").subject()
+		subject.Release, subject.File, subject.SHA256 = f.Version, f.Filename, f.SHA256
+		var held []Finding
+		for _, rule := range []string{NoProvenance, InvalidAttestation, DigestMismatch, UnexpectedIdentity, WrongGrade, PublisherMismatch, PredicateMismatch,
+			MissingSLSAProvenance, UnloggedAttestation, ProvenanceRemoved, ProvenanceReplaced, CoverageGap} {
+			held = append(held, Finding{ID: FindingID(Key(rule, subject)), Rule: rule, Severity: High, Status: Open, Subject: subject, OpenedAt: noon})
+		}
+		for _, c := range Reconcile(held, v.Assessment, noon) {
+			if c.Transition == Settled || c.Transition == Opened && c.Finding.Rule != CoverageGap {
+				t.Errorf("%s: %s is %s", name, c.Finding.Rule, c.Transition)
+			}
+		}
+	}
+}
+
+// TestTwoReasonsForOneFindingAreOne has a file whose attestation is about other bytes and which downloads as others yet.
+func TestTwoReasonsForOneFindingAreOne(t *testing.T) {
+	f := attestedBy("1.22.0", run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}, "")
+	at := &f.Provenance.Document.Attestations[0]
+	at.Status, at.Checks = attest.Failed, []attest.Check{{Name: attest.CheckSubject, Status: attest.Fail, Detail: "another digest", Got: "sha256:00", Want: "sha256:ab"}}
+	f.DeepSHA256, f.DeepCheckedAt = "ff", noon
+	v := presetJudge(t, noon).File(pypiProject("pypi/onnx"), f)
+	if len(v.Findings) != 1 || v.Findings[0].Rule != DigestMismatch || v.State != FileWrong {
+		t.Fatalf("%s, %+v", v.State, v.Findings)
+	}
+	var kinds []string
+	for _, e := range v.Findings[0].Evidence {
+		kinds = append(kinds, e.Kind)
+	}
+	if got := strings.Join(kinds, " "); got != "attestation listing-entry download" {
+		t.Errorf("evidence %s", got)
+	}
+	if changes := Reconcile(nil, v.Assessment, noon); len(changes) != 1 {
+		t.Errorf("changes %+v", changes)
+	}
+}
+
+// TestAFileThatDownloadsAsAnotherIsWrongWhateverIsAttested has a good attestation of what the index lists and does not serve.
+func TestAFileThatDownloadsAsAnotherIsWrongWhateverIsAttested(t *testing.T) {
+	f := attestedBy("1.22.0", run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}, "")
+	f.DeepSHA256, f.DeepCheckedAt = "ff", noon
+	v := presetJudge(t, noon).File(pypiProject("pypi/onnx"), f)
+	if v.State != FileWrong || !slices.Equal(rules(v.Assessment), []string{DigestMismatch}) {
+		t.Errorf("%s, %v", v.State, rules(v.Assessment))
+	}
+}

@@ -1,0 +1,103 @@
+package db
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/notify"
+)
+
+func TestOutboxKeepsWhatIsKnownOfAnAttempt(t *testing.T) {
+	ctx := context.Background()
+	db := openTemp(t)
+	settleOn(t, db, noon, audit.Assessment{Findings: []audit.Finding{wrong("a", audit.High, "x"), wrong("b", audit.Low, "y")}})
+	pending := func(channel string, limit int) []notify.Message {
+		t.Helper()
+		all, err := db.Pending(ctx, channel, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	slack := pending("slack", 10)
+	if len(slack) != 2 || slack[0].Finding.File != "a" || slack[1].Finding.File != "b" {
+		t.Fatalf("pending %+v", slack)
+	}
+	if one := pending("slack", 1); len(one) != 1 || one[0].ID != slack[0].ID {
+		t.Errorf("the first is %+v", one)
+	}
+	id := slack[0].ID
+	first := func(want notify.Message) {
+		t.Helper()
+		want.ID, want.Finding, want.Transition, want.At = id, slack[0].Finding, audit.Opened, noon
+		if diff := cmp.Diff(want, pending("slack", 1)[0]); diff != "" {
+			t.Error(diff)
+		}
+	}
+	first(notify.Message{NextAttemptAt: noon})
+	for _, step := range []struct {
+		do   func() error
+		want notify.Message
+	}{
+		{func() error { return db.Attempting(ctx, hour(1), id) }, notify.Message{Attempts: 1, AttemptedAt: hour(1), NextAttemptAt: noon}},
+		{func() error { return db.NotDelivered(ctx, id, "429", false, hour(2)) }, notify.Message{Attempts: 1, NextAttemptAt: hour(2)}},
+		{func() error { return db.Attempting(ctx, hour(3), id) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(2)}},
+		{func() error { return db.NotDelivered(ctx, id, "500", true, hour(4)) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(4)}},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		first(step.want)
+	}
+	if err := db.Delivered(ctx, hour(5), id); err != nil {
+		t.Fatal(err)
+	}
+	if left := pending("slack", 10); len(left) != 1 || left[0].ID != slack[1].ID {
+		t.Errorf("left are %+v", left)
+	}
+	for channel, want := range map[string]int{"slack": 1, "mail": 2, "nowhere": 0} {
+		if n, err := db.CountPending(ctx, channel); err != nil || n != want {
+			t.Errorf("%s: %d pending, want %d, %v", channel, n, want, err)
+		}
+	}
+	if err := db.NotDelivered(ctx, slack[1].ID, "no route", false, hour(6)); err != nil {
+		t.Fatal(err)
+	}
+	depths, err := db.OutboxDepths(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]OutboxDepth{{Channel: "mail", Pending: 2, Oldest: noon}, {Channel: "slack", Pending: 1, Delivered: 1, Oldest: noon, LastError: "no route"}}, depths); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheDiaryHasTheLatestRunOfEachJob(t *testing.T) {
+	ctx := context.Background()
+	db := openTemp(t)
+	for i, job := range []string{"audit", "follow", "audit"} {
+		id, err := db.StartRun(ctx, hour(i), job, "v1", "00")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 {
+			break // killed
+		}
+		if err := db.FinishRun(ctx, hour(i).Add(time.Minute), id, audit.Incomplete, []byte(`{"n":1}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs, err := db.LastRuns(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Run{{ID: 3, Job: "audit", StartedAt: hour(2), Version: "v1", Policy: "00"},
+		{ID: 2, Job: "follow", StartedAt: hour(1), FinishedAt: hour(1).Add(time.Minute), Outcome: audit.Incomplete, Version: "v1", Policy: "00", Summary: []byte(`{"n":1}`)}}
+	if diff := cmp.Diff(want, runs); diff != "" {
+		t.Error(diff)
+	}
+}
