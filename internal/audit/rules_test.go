@@ -41,6 +41,13 @@ func anAttestation(edit func(at *AttestationFacts)) func(*Judge, time.Time) Asse
 	return aFile(func(f *FileFacts, _ time.Time) { edit(&f.Provenance.Document.Attestations[0]) })
 }
 
+// by is a file that a run published, as the index's record says too.
+func by(r run) func(*Judge, time.Time) Assessment {
+	return anAttestation(func(at *AttestationFacts) {
+		at.Identity, at.Publisher.Workflow, at.Publisher.Environment = r.identity(), r.workflow, r.environment
+	})
+}
+
 // failing is an attestation that does not verify for a check.
 func failing(name, got string) func(*Judge, time.Time) Assessment {
 	return anAttestation(func(at *AttestationFacts) {
@@ -107,21 +114,17 @@ func ruleCases() []ruleCase {
 				"unsupported": anAttestation(func(at *AttestationFacts) { at.Status = attest.Unsupported })}},
 		{rule: DigestMismatch, wrong: failing(attest.CheckSubject, "sha256:00"),
 			fine: neighbours{
-				"about several files":    failing(attest.CheckSubject, "2 subjects"),
-				"downloaded as listed":   aFile(func(f *FileFacts, since time.Time) { f.DeepSHA256, f.DeepCheckedAt = f.SHA256, since }),
-				"about another's file":   failing(attest.CheckSubjectName, "other.whl"),
-				"not downloaded at all ": aFile(nothing)}},
+				"about several files":   failing(attest.CheckSubject, "2 subjects"),
+				"downloaded as listed":  aFile(func(f *FileFacts, since time.Time) { f.DeepSHA256, f.DeepCheckedAt = f.SHA256, since }),
+				"about another's file":  failing(attest.CheckSubjectName, "other.whl"),
+				"not downloaded at all": aFile(nothing)}},
 		{rule: UnexpectedIdentity,
-			wrong: anAttestation(func(at *AttestationFacts) { at.Identity = run{"evil.yml", "refs/heads/main", "push", ""}.identity() }),
-			fine: neighbours{"a release": aFile(nothing),
-				"a build": anAttestation(func(at *AttestationFacts) {
-					at.Identity = run{"create_release.yml", "refs/heads/main", "push", ""}.identity()
-				})}},
+			wrong: by(run{"evil.yml", "refs/heads/main", "push", ""}),
+			fine:  neighbours{"a release": aFile(nothing), "a build": by(run{"create_release.yml", "refs/heads/main", "push", ""})}},
 		{rule: WrongGrade,
-			wrong: anAttestation(func(at *AttestationFacts) {
-				at.Identity = run{"create_release.yml", "refs/pull/1/merge", "pull_request", ""}.identity()
-			}),
-			fine: neighbours{"a release": aFile(nothing), "a stranger": anAttestation(func(at *AttestationFacts) { at.Identity.SourceRepositoryURI = "https://github.com/stranger/onnx" })}},
+			wrong: by(run{"create_release.yml", "refs/pull/1/merge", "pull_request", ""}),
+			fine: neighbours{"a release": aFile(nothing),
+				"a stranger": anAttestation(func(at *AttestationFacts) { at.Identity.SourceRepositoryURI = "https://github.com/stranger/onnx" })}},
 		{rule: PublisherMismatch,
 			wrong: anAttestation(func(at *AttestationFacts) { at.Publisher.Environment = "pypi-weekly" }),
 			fine: neighbours{"the same": aFile(nothing),

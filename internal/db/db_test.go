@@ -47,6 +47,37 @@ func TestRecordSurvivesAPowerCutByItsSettings(t *testing.T) {
 	}
 }
 
+// TestATransactionIsTheWriterFromItsStart keeps what a transaction read from being changed before it writes.
+func TestATransactionIsTheWriterFromItsStart(t *testing.T) {
+	db := openTemp(t)
+	other, err := Open(context.Background(), db.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.w.Exec("PRAGMA busy_timeout = 0"); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.w.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := other.w.Begin(); err == nil {
+		t.Errorf("a second writer is let in, %v", second.Rollback())
+	} else if !strings.Contains(err.Error(), "SQLITE_BUSY") {
+		t.Errorf("a second writer: %v", err)
+	}
+	if _, err := other.LastRuns(context.Background()); err != nil {
+		t.Errorf("a reader beside it: %v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.StartRun(context.Background(), noon, "audit", "v1", ""); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+}
+
 // makeRecord makes an empty record and leaves it closed.
 func makeRecord(t *testing.T, path string) {
 	t.Helper()

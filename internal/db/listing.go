@@ -192,7 +192,7 @@ func saveListed(ctx context.Context, tx *sql.Tx, now time.Time, projectID int64,
 		change.Changed++
 	}
 	// The provenance is asked for again when the listing's entry of the file changed in any way.
-	due := f.ProvenanceURL != "" && (same.listing != string(f.Raw) || same.removed || same.replaced || same.state == string(audit.ProvenanceNone))
+	due := f.ProvenanceURL != "" && (same.listing != string(f.Raw) || same.removed || same.replaced)
 	if _, err := tx.ExecContext(ctx, `UPDATE files SET size = ?, url = ?, uploaded_at = ?, yanked = ?, yanked_reason = ?, listing = ?, last_seen = ?,
 		missing_since = NULL, removed_at = NULL, replaced_at = NULL, replaced_by = '', provenance_url = ?,
 		provenance_due = CASE WHEN ? THEN 1 ELSE provenance_due END WHERE id = ?`,

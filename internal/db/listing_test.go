@@ -240,6 +240,25 @@ func saveListing(t *testing.T, db *DB, p audit.ProjectFacts, now time.Time, l py
 	}
 }
 
+func TestAFileThatIsGoneBeforeItsProvenanceCameIsNotAskedFor(t *testing.T) {
+	a, b := listed("a-1.0.whl", "aa", withProvenance), listed("b-1.0.whl", "bb", withProvenance)
+	db := openTemp(t)
+	p := project(t, db)
+	saveListing(t, db, p, noon, pypi.Listing{Serial: 1, Files: []pypi.File{a, b}})
+	saveListing(t, db, p, hour(1), pypi.Listing{Serial: 2, Files: []pypi.File{listed("a-1.0.whl", "a2")}})
+	if diff := cmp.Diff([]string{"a-1.0.whl aa replaced by a2 pending", "a-1.0.whl a2 none", "b-1.0.whl bb missing pending due"}, picture(t, db, p)); diff != "" {
+		t.Error(diff)
+	}
+	saveListing(t, db, p, hour(2), pypi.Listing{Serial: 2, Files: []pypi.File{listed("a-1.0.whl", "a2")}})
+	if diff := cmp.Diff([]string{"a-1.0.whl aa replaced by a2 pending", "a-1.0.whl a2 none", "b-1.0.whl bb removed pending"}, picture(t, db, p)); diff != "" {
+		t.Error(diff)
+	}
+	saveListing(t, db, p, hour(3), pypi.Listing{Serial: 3, Files: []pypi.File{a, b}})
+	if diff := cmp.Diff([]string{"a-1.0.whl aa pending due", "a-1.0.whl a2 replaced by aa none", "b-1.0.whl bb pending due"}, picture(t, db, p)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestInstantsOfAFileTellWhenItWasSeenAndMissed(t *testing.T) {
 	db := openTemp(t)
 	p := project(t, db)

@@ -272,9 +272,16 @@ func TestNoAnswerSilencesAChannelForGood(t *testing.T) {
 			t.Errorf("Retry-After %s: an hour later %+v", seconds, d[0])
 		}
 	}
-	// Neither does a clock that is set back.
-	r := newReceiver(t, answers(429, "Retry-After", "600", false))
+	r := newReceiver(t, answers(429, "Retry-After", "7200", false))
 	b := newBench(t, 1, slackTo(t, r.server.URL))
+	deliver(t, b)
+	b.clock.Advance(30 * time.Minute)
+	if d := deliver(t, b); len(r.took) != 0 || d[0].Problem != "to be left alone until 2026-11-02T10:00:00Z" {
+		t.Errorf("half an hour after it asked for two: %+v", d[0])
+	}
+	// Neither does a clock that is set back.
+	r = newReceiver(t, answers(429, "Retry-After", "600", false))
+	b = newBench(t, 1, slackTo(t, r.server.URL))
 	deliver(t, b)
 	b.clock.AdvanceTo(start.Add(-24 * time.Hour))
 	if d := deliver(t, b); d[0].Delivered != 1 {
@@ -341,6 +348,18 @@ func TestARestartDeliversWhatIsPendingAndNothingTwice(t *testing.T) {
 	}
 	if got := strings.Join(files, " "); got != "onnx-1.0.0 onnx-1.1.0 onnx-1.2.0 onnx-1.3.0 onnx-1.4.0" {
 		t.Errorf("in the channel: %s", got)
+	}
+}
+
+func TestWhatMayHaveArrivedStaysARepeatWhateverFollows(t *testing.T) {
+	refuse := answers(403, "", "", false)
+	r := newReceiver(t, answers(500, "", "", true), refuse, refuse)
+	b := newBench(t, 1, slackTo(t, r.server.URL))
+	if d := deliver(t, b); d[0].Pending != 1 {
+		t.Errorf("delivery %+v", d[0])
+	}
+	if deliver(t, b); len(r.took) != 2 || strings.Contains(r.took[0], "sent again") || !strings.Contains(r.took[1], "sent again") {
+		t.Errorf("in the channel: %v", r.took)
 	}
 }
 
