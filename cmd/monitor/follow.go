@@ -100,6 +100,10 @@ func (a *app) runFollow(ctx context.Context, g *globals, flags followFlags) (err
 	run := &followRun{app: a, cfg: cfg, logger: logger, record: record, only: flags.logs, from: from, until: flags.until}
 	for {
 		answer, err := run.once(ctx)
+		goesOn := !flags.once && flags.until == 0
+		if err != nil && ctx.Err() != nil && goesOn {
+			return &exitError{code: exitOK} // it was told to stop, which is how this command ends
+		}
 		if err != nil {
 			return err
 		}
@@ -111,11 +115,11 @@ func (a *app) runFollow(ctx context.Context, g *globals, flags followFlags) (err
 		if err != nil {
 			return err
 		}
-		if flags.once || flags.until > 0 {
+		if !goesOn {
 			return answer.exit()
 		}
 		if err := clock.Sleep(ctx, a.clock, flags.interval); err != nil {
-			return &exitError{code: exitOK} // it was told to stop
+			return &exitError{code: exitOK}
 		}
 	}
 }
@@ -170,11 +174,11 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	}
 	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
 	defer client.Close()
-	known, err = r.wanted(known, answer)
+	wanted, err := r.wanted(known, answer)
 	if err != nil {
 		return nil, err
 	}
-	targets, err := r.app.logTargets(ctx, known, r.record, client, watch, set, r.from, r.until)
+	targets, err := r.app.logTargets(ctx, wanted, r.record, client, watch, set, r.from, r.until)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +216,7 @@ func (r *followRun) wanted(known []knownLog, answer *followAnswer) ([]knownLog, 
 	return wanted, nil
 }
 
-// settle judges the logs and what was found in them.
+// settle judges every log in the record, followed by this run or not, and what was found in them.
 func (r *followRun) settle(ctx context.Context, known []knownLog, answer *followAnswer) error {
 	policies, frozen := map[string]identity.Policy{}, map[string]bool{}
 	for _, p := range r.cfg.Projects {

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -281,5 +283,101 @@ func TestFsckFindsWhatWasChanged(t *testing.T) {
 		if !errors.As(err, &exit) || exit.ExitCode() != exitFindings || !strings.Contains(string(out), want) {
 			t.Errorf("%s: %v\n%s", statement, err, out)
 		}
+	}
+}
+
+// TestFrozenLogThatIsNotFollowedIsNotStale switches a log off after its end: nobody asks it any more, and it owes no growth.
+func TestFrozenLogThatIsNotFollowedIsNotStale(t *testing.T) {
+	l := newTiledLog(t)
+	l.grow(t, 10)
+	const open = `"validFor":{"start":"2025-01-01T00:00:00Z"}`
+	if bytes.Count(l.trusted, []byte(open)) != 1 {
+		t.Fatalf("the trusted root has %d logs with %s", bytes.Count(l.trusted, []byte(open)), open)
+	}
+	l.trusted = bytes.Replace(l.trusted, []byte(open), []byte(`"validFor":{"end":"2026-01-01T00:00:00Z","start":"2025-01-01T00:00:00Z"}`), 1)
+	f := newFollower(t, l)
+	if out, err := f.command("follow", "--once").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	execSQL(t, filepath.Join(f.dir, "monitor.db"), "UPDATE checkpoints SET first_seen = first_seen - 48 * 3600 * 1000000")
+	path := filepath.Join(f.dir, "config.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	off := bytes.Replace(text, []byte(tiledOrigin+": {"), []byte(tiledOrigin+": {mode: off, "), 1)
+	if err := os.WriteFile(path, off, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := f.command("follow", "--once").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("not followed: switched off")) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := f.command("findings", "--json").Output()
+	if err != nil || bytes.Contains(out, []byte("stale-log")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestFollowEndsInOrderWhenItIsToldTo interrupts the program in the middle of a request.
+func TestFollowEndsInOrderWhenItIsToldTo(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	l := newTiledLog(t)
+	for args, want := range map[string]int{"follow": exitOK, "follow --once": exitUnknown} {
+		f := newFollower(t, l)
+		path := filepath.Join(f.dir, "config.yaml")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, bytes.Replace(text, []byte(l.server.URL), []byte(server.URL), 1), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := f.command(strings.Fields(args)...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-asked
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // its exit code tells
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Errorf("%s ends with %d, wants %d", args, got, want)
+		}
+	}
+}
+
+// TestStaleLogIsStaleUntilItGrows has a log show the same tree for two days, and then a newer one.
+func TestStaleLogIsStaleUntilItGrows(t *testing.T) {
+	l := newTiledLog(t)
+	l.grow(t, 10)
+	f := newFollower(t, l)
+	run := func() string {
+		t.Helper()
+		if out, err := f.command("follow", "--once").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		out, err := f.command("findings", "--json").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	run()
+	execSQL(t, filepath.Join(f.dir, "monitor.db"), "UPDATE checkpoints SET first_seen = first_seen - 48 * 3600 * 1000000")
+	if out := run(); !strings.Contains(out, `"rule": "stale-log"`) {
+		t.Errorf("after two days without growth: %s", out)
+	}
+	l.grow(t, 10)
+	if out := run(); strings.Contains(out, "stale-log") {
+		t.Errorf("after it grew: %s", out)
 	}
 }

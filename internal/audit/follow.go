@@ -119,7 +119,9 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 	}
 	seen := map[string]bool{}
 	if err := record.ProvenHits(ctx, func(h HitFacts) error {
-		for _, f := range j.Hit(h, policies).Findings {
+		judged := j.Hit(h, policies)
+		a.Waiting = append(a.Waiting, judged.Waiting...)
+		for _, f := range judged.Findings {
 			// The same certificate may be met in CT and in several entries: the first tells.
 			if key := Key(f.Rule, f.Subject); !seen[key] {
 				seen[key] = true

@@ -69,7 +69,13 @@ func (j *Judge) Log(l LogFacts) Assessment {
 			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.FailingSince, Detail: oneLine(l.Failure, 500)}},
 		})
 	}
-	if !l.Frozen && l.Known && !l.GrewAt.IsZero() {
+	// What the log showed when it was last asked counts: one that nobody has asked since is unknown.
+	silent, grace := l.CheckedAt.Sub(l.GrewAt), j.Rules[StaleLog].Grace
+	switch {
+	case l.Frozen, !l.Known, l.GrewAt.IsZero(), silent <= 0: // it grew when it was last asked
+	case silent < grace && j.Now.Sub(l.GrewAt) >= grace:
+		a.unknown(s, "the log was last asked at "+l.CheckedAt.UTC().Format(time.RFC3339), StaleLog)
+	default:
 		a.wrong(j, StaleLog, s, l.GrewAt, Finding{
 			Summary:  fmt.Sprintf("log %s still shows the tree of size %d", l.Origin, l.Latest),
 			Expected: "a growing log",
@@ -110,10 +116,16 @@ func (j *Judge) hitCertificate(a *Assessment, h HitFacts, c HitCert, policies ma
 			Summary: fmt.Sprintf("%s claims %s, and its certificate chains to nothing: %s", where, who, oneLine(c.Problem, 200)), Expected: "a certificate by a trusted authority"})
 		return
 	}
+	if c.Identity == nil {
+		a.wrong(j, UnreadableEntry, entry, h.FirstSeen, Finding{Log: ref, Evidence: []Evidence{leaf},
+			Summary:  fmt.Sprintf("%s has a trusted authority's certificate that mentions a watched name, and whose identity cannot be read: %s", where, oneLine(c.Problem, 200)),
+			Expected: "a certificate whose identity can be read"})
+		return
+	}
 	policy, ok := policies[h.Project]
 	s := Subject{Project: h.Project, Certificate: c.TBSSHA256}
 	switch {
-	case !ok || c.Identity == nil:
+	case !ok:
 		a.wrong(j, LookalikeIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
 			Summary: fmt.Sprintf("a certificate was issued to %s", who), Expected: "no identity that resembles a watched name"})
 	default:

@@ -22,6 +22,7 @@ func TestLogRules(t *testing.T) {
 		"grown after its end":          {func(l *LogFacts) { l.Incidents = []Incident{{Kind: FrozenLogGrew}} }, []string{FrozenLogGrew}},
 		"silent for a day":             {func(l *LogFacts) { l.GrewAt = noon.Add(-24 * time.Hour) }, []string{StaleLog}},
 		"silent for a second less":     {func(l *LogFacts) { l.GrewAt = noon.Add(-24*time.Hour + time.Second) }, nil},
+		"not asked for a day":          {func(l *LogFacts) { l.GrewAt, l.CheckedAt = noon.Add(-48*time.Hour), noon.Add(-25*time.Hour) }, nil},
 		"frozen and silent":            {func(l *LogFacts) { l.GrewAt, l.Frozen = noon.Add(-24*365*time.Hour), true }, nil},
 		"unreachable for six hours":    {func(l *LogFacts) { l.FailingSince, l.Failure = noon.Add(-6*time.Hour), "503" }, []string{SourceUnreachable}},
 		"unreachable for a bit":        {func(l *LogFacts) { l.FailingSince, l.Failure = noon.Add(-time.Hour), "503" }, nil},
@@ -38,6 +39,15 @@ func TestLogRules(t *testing.T) {
 				t.Errorf("%s: %+v", name, f)
 			}
 		}
+	}
+}
+
+// TestALogThatNobodyAsksIsNotStaleButUnknown asks a log for the last time an hour after it grew.
+func TestALogThatNobodyAsksIsNotStaleButUnknown(t *testing.T) {
+	a := onnxJudge(noon).Log(LogFacts{Origin: "log.example", Known: true, GrewAt: noon.Add(-48 * time.Hour), CheckedAt: noon.Add(-47 * time.Hour)})
+	want := Assessment{Unknowns: []Unknown{{Rule: StaleLog, Subject: Subject{LogOrigin: "log.example"}, Reason: "the log was last asked at 2026-10-31T13:00:00Z"}}}
+	if diff := cmp.Diff(want, a); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -60,6 +70,8 @@ func TestHitRules(t *testing.T) {
 		"in CT":               {LogHit{Kind: HitCertificate, Project: "onnx", Class: "self", Certificates: chained(signed("refs/tags/v1"))}, []string{UnexpectedIdentity}},
 		"a claim that chains to nothing": {LogHit{Kind: HitEntry, Project: "onnx", Class: "self",
 			Certificates: []HitCert{{TBSSHA256: "tbs", Identity: signed("refs/heads/evil")}}}, []string{UnchainedCertificate}},
+		"an identity that cannot be read": {LogHit{Kind: HitCertificate, Class: "look-alike",
+			Certificates: []HitCert{{TBSSHA256: "tbs", Chained: true, Problem: "two issuers"}}}, []string{UnreadableEntry}},
 		"unreadable": {LogHit{Kind: HitUnreadable, Problem: "unknown kind"}, []string{UnreadableEntry}},
 		"another CI's": {LogHit{Kind: HitEntry, Project: "onnx", Class: "third-party-ci",
 			Certificates: chained(foreign(func(id *identity.Identity) {

@@ -101,10 +101,10 @@ func (i *LeafInspector) certificate(h *LogHit, cert *x509.Certificate, der []byt
 	if match.Class == "" {
 		return
 	}
-	if tbs, err := attest.TBSHash(cert); err == nil {
-		c.TBSSHA256 = tbs
-	} else {
-		c.Problem = err.Error()
+	// Without its TBS a certificate has no name in the record: the entry is kept as one that cannot be read.
+	if c.TBSSHA256, err = attest.TBSHash(cert); err != nil {
+		h.Problem = err.Error()
+		return
 	}
 	switch {
 	case issuerKeyHash != "":

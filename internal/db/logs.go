@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rekoncile/rekoncile/internal/attest"
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/failpoint"
 	"github.com/rekoncile/rekoncile/internal/tlog"
@@ -149,7 +150,7 @@ func (l *Log) Advance(ctx context.Context, now time.Time, b tlog.Batch[audit.Log
 	})
 }
 
-// Prove implements tlog.Store.
+// Prove implements tlog.Store. When the log last showed a checkpoint is not its to say: Begin and Saw do.
 func (l *Log) Prove(ctx context.Context, now time.Time, size uint64, cp tlog.SignedCheckpoint) error {
 	return l.db.write(ctx, "prove log "+l.origin, func(tx *sql.Tx) error {
 		id, err := saveCheckpoint(ctx, tx, now, cp)
@@ -160,9 +161,9 @@ func (l *Log) Prove(ctx context.Context, now time.Time, size uint64, cp tlog.Sig
 		if err := tx.QueryRowContext(ctx, `SELECT proven_index FROM logs WHERE id = ?`, l.id).Scan(&from); err != nil {
 			return err
 		}
-		res, err := tx.ExecContext(ctx, `UPDATE logs SET proven_index = read_index, proven_range = read_range, checkpoint_id = ?1, checked_at = ?2,
-			failing_since = NULL, failure = '', latest_id = CASE WHEN ?3 >= coalesce((SELECT size FROM checkpoints WHERE id = latest_id), 0) THEN ?1 ELSE latest_id END
-			WHERE id = ?4 AND read_index = ?5`, id, micros(now), cp.Size, l.id, size)
+		res, err := tx.ExecContext(ctx, `UPDATE logs SET proven_index = read_index, proven_range = read_range, checkpoint_id = ?1,
+			failing_since = NULL, failure = '', latest_id = CASE WHEN ?2 >= coalesce((SELECT size FROM checkpoints WHERE id = latest_id), 0) THEN ?1 ELSE latest_id END
+			WHERE id = ?3 AND read_index = ?4`, id, cp.Size, l.id, size)
 		if err := one(res, err); errors.Is(err, sql.ErrNoRows) {
 			return tlog.ErrMoved
 		} else if err != nil {
@@ -278,7 +279,8 @@ func (l *Log) saveHit(ctx context.Context, tx *sql.Tx, now time.Time, index uint
 		}
 	}
 	for _, c := range h.Certificates {
-		id, err := saveHitCertificate(ctx, tx, now, c)
+		id, err := saveCertificate(ctx, tx, now, &attest.Certificate{IssuerKeyHash: c.IssuerKeyHash, TBSHash: c.TBSSHA256, SHA256: c.SHA256,
+			Serial: c.Serial, NotBefore: c.NotBefore, NotAfter: c.NotAfter, DER: c.DER}, c.Identity)
 		if err != nil {
 			return err
 		}
@@ -299,23 +301,6 @@ func (l *Log) saveHit(ctx context.Context, tx *sql.Tx, now time.Time, index uint
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (log_id, tree_index, leaf_hash) DO UPDATE SET class = excluded.class, project = excluded.project, body = excluded.body`,
 		l.id, index, hash, h.Leaf, h.Kind, h.Class, h.Project, h.SAN(), h.Chained(), entry, certificate, string(body), micros(h.LoggedAt), micros(now))
 	return err
-}
-
-func saveHitCertificate(ctx context.Context, tx *sql.Tx, now time.Time, c audit.HitCert) (int64, error) {
-	var san, issuer string
-	if c.Identity != nil {
-		san, issuer = c.Identity.SAN, c.Identity.Issuer
-	}
-	text, err := json.Marshal(c.Identity)
-	if err != nil {
-		return 0, err
-	}
-	var id int64
-	err = tx.QueryRowContext(ctx, `INSERT INTO certificates (issuer_key_hash, tbs_sha256, sha256, serial, not_before, not_after, san, issuer, identity, der, first_seen)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (issuer_key_hash, tbs_sha256) DO UPDATE SET
-		sha256 = CASE der IS NULL WHEN 1 THEN excluded.sha256 ELSE sha256 END, der = coalesce(der, excluded.der) RETURNING id`,
-		c.IssuerKeyHash, c.TBSSHA256, c.SHA256, c.Serial, micros(c.NotBefore), micros(c.NotAfter), san, issuer, string(text), blob(c.DER), micros(now)).Scan(&id)
-	return id, err
 }
 
 // one turns a statement that changed nothing into sql.ErrNoRows.
