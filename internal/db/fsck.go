@@ -244,13 +244,17 @@ func (f *fsck) findings() error {
 			f.report("finding %s does not say the same everywhere in the record", id)
 		}
 		for _, e := range x.Evidence {
-			if e.SHA256 == "" || e.Data != nil || e.Kind == "log-entry" {
+			if e.SHA256 == "" || e.Data != nil {
 				continue
 			}
-			if doc, err := f.db.Document(f.ctx, e.SHA256); err != nil {
+			what, held := "document sha256", f.db.Document
+			if e.Kind == "log-entry" {
+				what, held = "leaf", f.db.Leaf
+			}
+			if body, err := held(f.ctx, e.SHA256); err != nil {
 				return err
-			} else if doc == nil {
-				f.report("finding %s rests on document sha256:%s, which is not in the record", id, e.SHA256)
+			} else if body == nil {
+				f.report("finding %s rests on %s:%s, which is not in the record", id, what, e.SHA256)
 			}
 		}
 		return nil

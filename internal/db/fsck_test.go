@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rekoncile/rekoncile/internal/audit"
 )
 
@@ -53,5 +55,21 @@ func TestFsckFindsWhatWasChangedInJudgements(t *testing.T) {
 		if problems := fsckProblems(t, db); !strings.Contains(strings.Join(problems, "\n"), want) {
 			t.Errorf("%s: %q", statement, problems)
 		}
+	}
+}
+
+func TestFsckFindsEvidenceWhoseLeafIsGone(t *testing.T) {
+	ctx := context.Background()
+	db := openTemp(t)
+	f := wrong("a", audit.High, "x")
+	f.Subject = audit.Subject{LogOrigin: "log.example", LogIndex: 7, LeafHash: digestA}
+	f.ID = audit.FindingID(audit.Key(f.Rule, f.Subject))
+	f.Evidence = []audit.Evidence{{Kind: "log-entry", SHA256: digestA}}
+	if _, err := db.SettleLogs(ctx, noon, audit.Assessment{Findings: []audit.Finding{f}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"finding " + f.ID + " rests on leaf:" + digestA + ", which is not in the record"}
+	if diff := cmp.Diff(want, fsckProblems(t, db)); diff != "" {
+		t.Error(diff)
 	}
 }
