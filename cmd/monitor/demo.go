@@ -173,7 +173,7 @@ func demoConfig(world *sandbox.World, dir string) (*config.Config, error) {
 	}
 	cfg.Database = filepath.Join(dir, "monitor.db")
 	cfg.Trust = []config.TrustSource{{TrustedRoot: root}}
-	cfg.Logs.CT = false // the sandbox's CT log makes promises and serves nothing yet
+	cfg.Logs.CT = false // this root names the sandbox's CT log by a host that does not exist
 	cfg.Indexes = []config.Index{{Name: "pypi", URL: world.PyPI.URL()}}
 	for i := range cfg.Projects {
 		cfg.Projects[i].Policy.Repository.IDsUnconfirmed = false

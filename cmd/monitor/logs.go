@@ -113,8 +113,7 @@ func watchList(cfg *config.Config) (*identity.WatchList, error) {
 	return identity.NewWatchList(watched)
 }
 
-// logTargets opens the logs that are to be followed. only restricts them by origin; from and until replace the
-// configuration's start and the log's end.
+// logTargets opens the logs that are to be followed. from and until replace the configuration's start and the log's end.
 func (a *app) logTargets(ctx context.Context, logs []knownLog, record *db.DB, client *fetch.Client, watch *identity.WatchList, set *trust.Set, from *config.LogStart, until uint64) ([]audit.LogTarget, error) {
 	inspector := &audit.LeafInspector{Watch: watch, Roots: set}
 	var targets []audit.LogTarget

@@ -1,9 +1,9 @@
-// Package tlog holds what all transparency logs share. Today that is the checkpoint: the signed note in which a log
-// states its origin, its size and its root hash (C2SP tlog-checkpoint, C2SP signed-note).
+// Package tlog holds what all transparency logs share: the checkpoint, in which a log states its origin, its size and its
+// root hash (C2SP tlog-checkpoint, C2SP signed-note); the compact range, in which leaves are counted; and the [Follower],
+// which reads a log and proves that it saw every leaf.
 //
-// It promises that a parsed checkpoint is well formed and bounded, and that [Checkpoint.Verify] succeeds only if the
-// named key signed exactly that text. It does not decide whether a log is trusted, whether the checkpoint is recent, or
-// whether it is consistent with another one.
+// It promises that a parsed checkpoint is well formed and bounded, that [Checkpoint.Verify] succeeds only if the named key
+// signed exactly that text, and what [Follower] says of itself. It does not decide whether a log is trusted.
 package tlog
 
 import (
