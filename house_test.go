@@ -25,7 +25,7 @@ const module = "github.com/rekoncile/rekoncile"
 // layers are the rooms from the ground up: a room imports only rooms of layers below its own. The sandbox imports none, so
 // that it shares no mistake with what it tests.
 var layers = [][]string{
-	{"configs", "internal/clock", "internal/failpoint", "internal/identity", "internal/sandbox"},
+	{"configs", "internal/clock", "internal/failpoint", "internal/identity", "internal/realdata", "internal/sandbox", "internal/strictjson"},
 	{"internal/config", "internal/fetch", "internal/tlog"},
 	{"internal/tlog/tiles"},
 	{"internal/attest", "internal/ctlog", "internal/pypi", "internal/rekor", "internal/trust", "internal/tlog/tiles/tilestest"},
@@ -38,6 +38,7 @@ var layers = [][]string{
 // testRooms are imported by tests alone; production code that has them is a demonstration.
 var testRooms = map[string][]string{
 	"internal/sandbox":              {"cmd/monitor"}, // monitor demo
+	"internal/realdata":             nil,
 	"internal/tlog/tiles/tilestest": nil,
 }
 

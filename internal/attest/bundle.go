@@ -8,6 +8,8 @@ import (
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/rekoncile/rekoncile/internal/strictjson"
 )
 
 // evidence is parsed input, in one shape for all formats, within the limits but not verified.
@@ -40,7 +42,7 @@ var bundleVersions = map[string]string{
 var laterBundle = regexp.MustCompile(`^application/vnd\.dev\.sigstore\.bundle\.v[0-9]+\.[0-9]+(\.[0-9]+)?\+json$`)
 
 func (r *run) parseBundle(raw []byte) *evidence {
-	if err := checkJSON(raw, maxBundleBytes); err != nil {
+	if err := strictjson.Check(raw, maxBundleBytes); err != nil {
 		r.fail(CheckParse, "the bundle %v", err)
 		return nil
 	}

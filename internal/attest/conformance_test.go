@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rekoncile/rekoncile/internal/realdata"
 	"github.com/rekoncile/rekoncile/internal/trust"
 )
 
@@ -25,7 +26,7 @@ const (
 // TestConformance has a verdict for each case of sigstore-conformance's bundle-verify suite, and for each failing one the
 // check that must be the first to say so.
 func TestConformance(t *testing.T) {
-	dir := filepath.Join(dataDir(t), "7-conformance")
+	dir := filepath.Join(realdata.Dir(t), "7-conformance")
 	cases := map[string]struct {
 		status Status
 		check  string

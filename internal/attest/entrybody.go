@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/rekoncile/rekoncile/internal/strictjson"
 )
 
 // digestOf says what a log entry's digest is taken of.
@@ -42,7 +44,7 @@ var errUnknownKind = errors.New("entries of this kind are not decoded here")
 
 // parseEntryBody decodes the canonical JSON of a log entry (rekor, pkg/types; rekor-tiles, docs).
 func parseEntryBody(raw []byte) (*entryBody, error) {
-	if err := checkJSON(raw, maxEntryBodyBytes); err != nil {
+	if err := strictjson.Check(raw, maxEntryBodyBytes); err != nil {
 		return nil, err
 	}
 	var kv struct {

@@ -17,37 +17,6 @@ import (
 // testNow is after everything in the fixtures was signed, except what claims to be from the future.
 var testNow = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-// dataDir finds the collection of real data, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("REKONCILE_DATA")
-	if dir == "" {
-		dir = filepath.Join(projectRoot(t), "..", "shared", "data")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "1-trust")); err != nil {
-		t.Skipf("no real data in %s: set REKONCILE_DATA to run this test", dir)
-	}
-	return dir
-}
-
-func projectRoot(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			t.Fatal("go.mod is in no folder above the test's")
-		}
-		dir = parent
-	}
-}
-
 func readFile(t testing.TB, path ...string) []byte {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(path...))

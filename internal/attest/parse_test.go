@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/rekoncile/rekoncile/internal/strictjson"
 )
 
 const oneAttestation = `{"version":1,"verification_material":{"certificate":"","transparency_entries":[]},"envelope":{"statement":"","signature":""}}`
@@ -75,7 +77,7 @@ func TestParseProvenanceRefusesAndSaysWhere(t *testing.T) {
 		"duplicate deep down":   {provenance(gh, `[{"a":{"b":1,"b":2}}]`), "duplicate"},
 		"not UTF-8":             {[]byte("{\"version\":1,\"x\":\"\xff\"}"), "UTF-8"},
 		"too deep":              {provenance(gh, `[{"a":`+strings.Repeat("[", 40)+strings.Repeat("]", 40)+`}]`), "nests deeper"},
-		"too many values":       {provenance(gh, `[{"a":[`+strings.Repeat("0,", maxValues)+`0]}]`), "more than 100000 values"},
+		"too many values":       {provenance(gh, `[{"a":[`+strings.Repeat("0,", strictjson.MaxValues)+`0]}]`), "more than 100000 values"},
 		"too many bundles":      {[]byte(`{"version":1,"attestation_bundles":[` + strings.Repeat("{},", 32) + `{}]}`), "33 items"},
 		"too many attestations": {provenance(gh, "["+strings.Repeat("{},", 32)+"{}]"), "33 items"},
 		"too long":              {make([]byte, maxProvenanceBytes+1), "more than the 16777216 allowed"},

@@ -8,6 +8,8 @@ import (
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/rekoncile/rekoncile/internal/strictjson"
 )
 
 const (
@@ -34,7 +36,7 @@ type attestationObject struct {
 // parseAttestation turns a PEP 740 attestation into the bundle v0.3 that it is another spelling of.
 func (r *run) parseAttestation(raw []byte) *evidence {
 	r.res.Format = "pep740"
-	if err := checkJSON(raw, maxProvenanceBytes); err != nil {
+	if err := strictjson.Check(raw, maxProvenanceBytes); err != nil {
 		r.fail(CheckParse, "the attestation %v", err)
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/rekoncile/rekoncile/internal/strictjson"
 )
 
 // Provenance is a PEP 740 provenance document: what an index serves beside a file. Nobody signs the document itself.
@@ -45,7 +47,7 @@ var ErrNothingAttested = errors.New("nothing is attested")
 // ParseProvenance parses a PEP 740 provenance document, version 1. Unknown members are ignored, duplicate ones refused,
 // and so is a document that attests to nothing. Errors name the place by JSON pointer (RFC 6901).
 func ParseProvenance(raw []byte) (*Provenance, error) {
-	if err := checkJSON(raw, maxProvenanceBytes); err != nil {
+	if err := strictjson.Check(raw, maxProvenanceBytes); err != nil {
 		return nil, fmt.Errorf("provenance %w", err)
 	}
 	var doc struct {

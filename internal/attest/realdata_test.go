@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 type verdict struct {
@@ -43,7 +45,7 @@ func (k keyName) load(t *testing.T, dir string) crypto.PublicKey {
 // TestRealDataGetsTheVerdictItDeserves also fails if a specimen in the collection is missing from the table, or the other
 // way round.
 func TestRealDataGetsTheVerdictItDeserves(t *testing.T) {
-	dir := dataDir(t)
+	dir := realdata.Dir(t)
 	verifiers := map[string]*Verifier{}
 	seen := map[string]bool{}
 	for _, folder := range []string{"2-pep740", "3-bundles", "4-rekor", "5-pypi", "6-odd"} {
@@ -122,7 +124,7 @@ func checkFacts(t *testing.T, res *Result) {
 // TestSampleprojectIsReportedInFull compares a result with values known from elsewhere: the guide to Rekor v1 gives this
 // entry's UUID, and PyPI the digest.
 func TestSampleprojectIsReportedInFull(t *testing.T) {
-	dir := dataDir(t)
+	dir := realdata.Dir(t)
 	p, err := ParseProvenance(readFile(t, dir, "2-pep740/warehouse/tests___fixtures__sampleproject-4.0.0.tar.gz.provenance"))
 	if err != nil {
 		t.Fatal(err)

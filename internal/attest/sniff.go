@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/rekoncile/rekoncile/internal/strictjson"
 )
 
 // Kinds of input that [Sniff] tells apart.
@@ -18,7 +20,7 @@ const (
 // Sniff tells what a document is by the names of its top-level members: a PEP 740 provenance document, one PEP 740
 // attestation, or a Sigstore bundle. It promises nothing about the rest of the document.
 func Sniff(raw []byte) (string, error) {
-	if err := checkJSON(raw, maxBundleBytes); err != nil {
+	if err := strictjson.Check(raw, maxBundleBytes); err != nil {
 		return "", fmt.Errorf("input %w", err)
 	}
 	names := map[string]bool{}

@@ -18,31 +18,13 @@ import (
 	"github.com/rekoncile/rekoncile/internal/clock"
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 // realData finds the collection of real data, or skips the test. It returns a function that reads a file of it.
 func realData(tb testing.TB) func(path ...string) []byte {
 	tb.Helper()
-	dir := os.Getenv("REKONCILE_DATA")
-	if dir == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				tb.Fatal("go.mod is in no folder above the test's")
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", "data")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "5-pypi")); err != nil {
-		tb.Skipf("no real data in %s: set REKONCILE_DATA to run this test", dir)
-	}
+	dir := realdata.Dir(tb)
 	return func(path ...string) []byte {
 		tb.Helper()
 		body, err := os.ReadFile(filepath.Join(append([]string{dir}, path...)...))

@@ -12,8 +12,6 @@ import (
 	"encoding/binary"
 	"math/big"
 	"net/url"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -169,33 +167,3 @@ type watch []byte
 func (w watch) MatchDER(der []byte) bool { return bytes.Contains(der, w) }
 
 var watched = watch("https://github.com/watched/project/")
-
-// dataDir finds the collection of real data, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("REKONCILE_DATA")
-	if dir == "" {
-		dir = filepath.Join(projectRoot(t), "..", "shared", "data")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "3-bundles")); err != nil {
-		t.Skipf("no real data in %s: set REKONCILE_DATA to run this test", dir)
-	}
-	return dir
-}
-
-func projectRoot(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		if filepath.Dir(dir) == dir {
-			t.Fatal("go.mod is in no folder above the test's")
-		}
-		dir = filepath.Dir(dir)
-	}
-}

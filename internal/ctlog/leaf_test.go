@@ -21,6 +21,8 @@ import (
 	"github.com/google/certificate-transparency-go/tls"
 	ctx509 "github.com/google/certificate-transparency-go/x509"
 	"github.com/google/certificate-transparency-go/x509util"
+
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 func TestPrecertificateAndCertificateHaveOneName(t *testing.T) {
@@ -144,7 +146,7 @@ var precertLeafBytes = append(append(append([]byte{0, 0}, make([]byte, 8)...), 0
 // TestRealCertificatesAreNamedAsTheirSCTsSay rebuilds the leaf of real Fulcio certificates. That the log signed an SCT for
 // exactly those bytes proves that TBS and issuer key hash are what the log has.
 func TestRealCertificatesAreNamedAsTheirSCTsSay(t *testing.T) {
-	dir := dataDir(t)
+	dir := realdata.Dir(t)
 	issuer := pemFile(t, dir, "1-trust/root-signing/targets__fulcio_intermediate_v1.crt.pem")
 	intermediate, err := ctx509.ParseCertificate(issuer)
 	if err != nil {

@@ -20,6 +20,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
+
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 // A name of a subject alternative name, as a context-specific tag and its content.
@@ -238,7 +240,7 @@ func FuzzFromCertificate(f *testing.F) {
 	f.Add(newCertificate(f, fulcioExtensions(f, releaseIdentity())...).Raw)
 	f.Add(newCertificate(f, sanExtension(f, generalName(1, "a@b")), raw(1, "https://issuer.example")).Raw)
 	f.Add(newCertificate(f, sanExtension(f, otherName(f, oidOtherName, "foo!oidc.local")), raw(25, "x")).Raw)
-	if data := dataFolder(f); data != "" {
+	if data, ok := realdata.Find(f); ok {
 		for _, cert := range readCertificates(f, filepath.Join(data, "6-odd")) {
 			f.Add(cert.Raw)
 		}
@@ -256,42 +258,6 @@ func FuzzFromCertificate(f *testing.F) {
 		id.Describe()
 		onnxPolicy().Judge(id)
 	})
-}
-
-// dataFolder is where other people's real data lies, "" where it is not at hand.
-func dataFolder(t testing.TB) string {
-	t.Helper()
-	folder := os.Getenv("REKONCILE_DATA")
-	if folder == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			parent := filepath.Dir(root)
-			if parent == root {
-				t.Fatal("no go.mod above the test's folder")
-			}
-			root = parent
-		}
-		folder = filepath.Join(root, "..", "shared", "data")
-	}
-	if _, err := os.Stat(folder); err != nil {
-		return ""
-	}
-	return folder
-}
-
-func realData(t testing.TB) string {
-	t.Helper()
-	folder := dataFolder(t)
-	if folder == "" {
-		t.Skip("the real data is not at hand: set REKONCILE_DATA to its folder")
-	}
-	return folder
 }
 
 // readCertificates reads each PEM certificate below folder, by its path from there.
@@ -329,7 +295,7 @@ func TestRealCertificatesReadAsSigstoreGoReadsThem(t *testing.T) {
 		"cli/cert-d752397aa137.pem":                       "it holds 3 names where Fulcio writes exactly one",
 		"model-validation-operator/cert-0a40efc7298f.pem": "it holds 4 names where Fulcio writes exactly one",
 	}
-	certs := readCertificates(t, filepath.Join(realData(t), "6-odd"))
+	certs := readCertificates(t, filepath.Join(realdata.Dir(t), "6-odd"))
 	if len(certs) < 50 {
 		t.Errorf("only %d certificates were found", len(certs))
 	}
@@ -355,7 +321,7 @@ var base64Run = regexp.MustCompile(`(?:MII|LS0tLS1CRUdJTiBDRVJU)[A-Za-z0-9+/]{40
 func TestRealBundlesCertificatesReadAsSigstoreGoReadsThem(t *testing.T) {
 	leaves := map[string]bool{} // by their DER
 	for _, folder := range []string{"2-pep740", "3-bundles"} {
-		err := filepath.WalkDir(filepath.Join(realData(t), folder), func(path string, d fs.DirEntry, err error) error {
+		err := filepath.WalkDir(filepath.Join(realdata.Dir(t), folder), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
@@ -395,7 +361,7 @@ func TestRealBundlesCertificatesReadAsSigstoreGoReadsThem(t *testing.T) {
 }
 
 func TestRealCertificatesAreJudged(t *testing.T) {
-	certs := readCertificates(t, filepath.Join(realData(t), "6-odd"))
+	certs := readCertificates(t, filepath.Join(realdata.Dir(t), "6-odd"))
 	for _, c := range []struct {
 		file, repository, issuer string // issuer "": GitHub Actions
 		class                    Class

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 // releasePredicate is what actions/attest writes in the job of releaseIdentity.
@@ -180,7 +182,7 @@ type attestation struct {
 }
 
 func TestRealSLSAPredicateAgreesWithItsCertificateAndWithNoOther(t *testing.T) {
-	body, err := os.ReadFile(filepath.Join(realData(t), "2-pep740", "pypi-attestations", "test__assets__pypi_attestations-0.0.19.tar.gz.slsa.attestation"))
+	body, err := os.ReadFile(filepath.Join(realdata.Dir(t), "2-pep740", "pypi-attestations", "test__assets__pypi_attestations-0.0.19.tar.gz.slsa.attestation"))
 	if err != nil {
 		t.Fatal(err)
 	}

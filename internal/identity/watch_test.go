@@ -13,6 +13,8 @@ import (
 	"unicode/utf16"
 
 	"pgregory.net/rapid"
+
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 func watchOnnx(t testing.TB, more ...Watched) *WatchList {
@@ -177,7 +179,7 @@ func TestWatchListsAreNamedByWhatTheyWatch(t *testing.T) {
 
 // TestRealCertificatesMatchAsTheyParse holds the scan of real certificates against what parsing them says.
 func TestRealCertificatesMatchAsTheyParse(t *testing.T) {
-	certs := readCertificates(t, realData(t))
+	certs := readCertificates(t, realdata.Dir(t))
 	if len(certs) == 0 {
 		t.Skip("skipped: no certificates here")
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 func TestNormalizeIsPEP503(t *testing.T) {
@@ -167,35 +169,8 @@ func FuzzParseFilename(f *testing.F) {
 	})
 }
 
-// dataFolder is where other people's real data lies; a test that needs it is skipped where it is not at hand.
-func dataFolder(t *testing.T) string {
-	t.Helper()
-	folder := os.Getenv("REKONCILE_DATA")
-	if folder == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			parent := filepath.Dir(root)
-			if parent == root {
-				t.Fatal("no go.mod above the test's folder")
-			}
-			root = parent
-		}
-		folder = filepath.Join(root, "..", "shared", "data")
-	}
-	if _, err := os.Stat(folder); err != nil {
-		t.Skip("the real data is not at hand: set REKONCILE_DATA to its folder")
-	}
-	return folder
-}
-
 func TestEveryRealONNXFilenameParses(t *testing.T) {
-	body, err := os.ReadFile(filepath.Join(dataFolder(t), "5-pypi", "onnx_files.json"))
+	body, err := os.ReadFile(filepath.Join(realdata.Dir(t), "5-pypi", "onnx_files.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

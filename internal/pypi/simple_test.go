@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 const digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -190,7 +192,7 @@ func TestListingDoesNotGuessVersions(t *testing.T) {
 
 // The real list of onnx's files, in PyPI's shape: names and digests as they are, made-up URLs where the list has none.
 func TestRealONNXFileListIsReadInPyPIsShape(t *testing.T) {
-	body, err := os.ReadFile(filepath.Join(dataFolder(t), "5-pypi", "onnx_files.json"))
+	body, err := os.ReadFile(filepath.Join(realdata.Dir(t), "5-pypi", "onnx_files.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

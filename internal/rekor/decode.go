@@ -5,18 +5,17 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/rekoncile/rekoncile/internal/strictjson"
 )
 
 // Limits on an entry. A body of Rekor v2 has at most 65,535 bytes because its tiles say so; one of Rekor v1 may hold
 // whole TUF metadata.
 const (
 	maxBodyBytes  = 4 << 20
-	maxDepth      = 32
-	maxValues     = 100_000 // tokens; a body must not decode into much more memory than it has bytes
 	maxSignatures = 1024
 )
 
@@ -28,7 +27,7 @@ const (
 // A member that it does not know is no error: see [Entry.UnknownMember]. It neither parses certificates nor verifies
 // anything. The Entry does not share memory with body.
 func Decode(body []byte) (Entry, error) {
-	if err := checkJSON(body); err != nil {
+	if err := strictjson.Check(body, maxBodyBytes); err != nil {
 		return Entry{}, fmt.Errorf("log entry %w", err)
 	}
 	var head struct {
@@ -110,34 +109,6 @@ func (e *Entry) unmarshal(raw []byte, v any) error {
 		e.UnknownMember = clip(string(where.JSONPointer))
 	}
 	return json.Unmarshal(raw, v)
-}
-
-// checkJSON reads body as one JSON object without building anything from it: strictly (RFC 8259, no name twice, valid
-// UTF-8, nothing behind it), and within the limits.
-func checkJSON(body []byte) error {
-	if len(body) > maxBodyBytes {
-		return fmt.Errorf("has %d bytes, more than the %d allowed", len(body), maxBodyBytes)
-	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body))
-	if dec.PeekKind() != '{' {
-		return errors.New("is not a JSON object")
-	}
-	for n := 0; ; n++ {
-		if _, err := dec.ReadToken(); err != nil {
-			return fmt.Errorf("is not valid JSON: %w", err)
-		}
-		switch depth := dec.StackDepth(); {
-		case depth == 0:
-			if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-				return errors.New("has something behind its JSON object")
-			}
-			return nil
-		case depth > maxDepth:
-			return fmt.Errorf("nests deeper than %d levels", maxDepth)
-		case n > maxValues:
-			return fmt.Errorf("has more than %d values", maxValues)
-		}
-	}
 }
 
 // octets are bytes in base64, in either alphabet, with or without padding: Protobuf's JSON takes them all, and what one

@@ -1,12 +1,13 @@
 package rekor
 
 import (
-	"errors"
-
 	"encoding/pem"
+	"errors"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/rekoncile/rekoncile/internal/strictjson"
 )
 
 // The specs of Rekor v1's kinds, after canonicalisation (rekor, pkg/types/*/*_schema.json). Members without a use are
@@ -229,7 +230,7 @@ func (s *tufV1) fill(e *Entry) error {
 			} `json:"keys"`
 		} `json:"signed"`
 	}
-	if err := checkJSON(root); err != nil {
+	if err := strictjson.Check(root, maxBodyBytes); err != nil {
 		return errors.New("its root is not TUF metadata")
 	}
 	if err := json.Unmarshal(root, &parsed); err != nil {

@@ -26,6 +26,8 @@ import (
 	_ "github.com/sigstore/rekor/pkg/types/hashedrekord/v0.0.1"
 	_ "github.com/sigstore/rekor/pkg/types/intoto/v0.0.1"
 	_ "github.com/sigstore/rekor/pkg/types/intoto/v0.0.2"
+
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 // rekorsView is what Rekor's own code reads from a body: the signers' keys or certificates in PEM, and the hash that it
@@ -82,7 +84,7 @@ func TestRekorsOwnTypesReadTheSame(t *testing.T) {
 		{"dsse of two", dsseBody(cert, key)},
 		{"intoto", []byte(`{"apiVersion":"0.0.1","kind":"intoto","spec":{"content":{"hash":` + hash + `,"payloadHash":` + hash + `},"publicKey":"` + cert + `"}}`)},
 	}
-	if _, ok := findData(t); ok {
+	if _, ok := realdata.Find(t); ok {
 		bodies = append(bodies, realV1(t)...)
 	}
 	compared := 0
@@ -277,7 +279,7 @@ func TestRekorTilesOwnTypesReadTheSame(t *testing.T) {
 		{"dsse", tiledDSSEBody(tiledVerifier("x509Certificate", cert), tiledVerifier("publicKey", key))},
 		{"URL-safe", []byte(strings.NewReplacer("+", "-", "/", "_").Replace(string(tiledBody(tiledVerifier("x509Certificate", cert)))))},
 	}
-	if _, ok := findData(t); ok {
+	if _, ok := realdata.Find(t); ok {
 		for _, b := range realBodies(t) {
 			if bytes.Contains(b.raw, []byte(`V002"`)) {
 				bodies = append(bodies, b)

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -134,43 +136,6 @@ func watching(keys ...[]byte) watch {
 	return w
 }
 
-// dataDir finds the collection of real data, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir, ok := findData(t)
-	if !ok {
-		t.Skipf("no real data in %s: set REKONCILE_DATA to run this test", dir)
-	}
-	return dir
-}
-
-func findData(t testing.TB) (string, bool) {
-	t.Helper()
-	dir := os.Getenv("REKONCILE_DATA")
-	if dir == "" {
-		dir = filepath.Join(projectRoot(t), "..", "shared", "data")
-	}
-	_, err := os.Stat(filepath.Join(dir, "4-rekor"))
-	return dir, err == nil
-}
-
-func projectRoot(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		if filepath.Dir(dir) == dir {
-			t.Fatal("go.mod is in no folder above the test's")
-		}
-		dir = filepath.Dir(dir)
-	}
-}
-
 // realBody is the body of an entry in some log of the world.
 type realBody struct {
 	file string
@@ -181,7 +146,7 @@ type realBody struct {
 // in Rekor's answers.
 func realBodies(t testing.TB) []realBody {
 	t.Helper()
-	dir := dataDir(t)
+	dir := realdata.Dir(t)
 	var all []realBody
 	for _, folder := range []string{"2-pep740", "3-bundles", "4-rekor", "6-odd", "7-conformance"} {
 		err := filepath.WalkDir(filepath.Join(dir, folder), func(path string, d fs.DirEntry, err error) error {

@@ -24,6 +24,7 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/rekoncile/rekoncile/internal/realdata"
 	"github.com/rekoncile/rekoncile/internal/tlog"
 	"github.com/rekoncile/rekoncile/internal/tlog/tiles/tilestest"
 	"github.com/rekoncile/rekoncile/internal/trust"
@@ -379,7 +380,7 @@ func TestLogsThatCannotBeReadAreRefused(t *testing.T) {
 
 // TestRealCheckpointsVerify serves the checkpoints of Sigstore's tiled logs to a client with the keys of the trusted roots.
 func TestRealCheckpointsVerify(t *testing.T) {
-	dir := dataDir(t)
+	dir := realdata.Dir(t)
 	w := newWorld(t, 1)
 	verified := 0
 	for _, path := range []string{"1-trust/root-signing/targets__trusted_root.json", "1-trust/root-signing-staging/targets__trusted_root.json"} {

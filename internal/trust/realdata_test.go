@@ -8,22 +8,9 @@ import (
 
 	"github.com/sigstore/sigstore-go/pkg/tuf"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
-)
 
-// dataDir finds the collection of real data, or skips the test.
-func dataDir(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("REKONCILE_DATA")
-	for up := "."; dir == ""; up = filepath.Join(up, "..") {
-		if _, err := os.Stat(filepath.Join(up, "go.mod")); err == nil {
-			dir = filepath.Join(up, "..", "shared", "data")
-		}
-	}
-	if _, err := os.Stat(filepath.Join(dir, "1-trust")); err != nil {
-		t.Skipf("no real data in %s: set REKONCILE_DATA to run this test", dir)
-	}
-	return dir
-}
+	"github.com/rekoncile/rekoncile/internal/realdata"
+)
 
 // TestRealTrustedRoots loads every trusted_root.json that the collection has. Two are broken.
 func TestRealTrustedRoots(t *testing.T) {
@@ -34,7 +21,7 @@ func TestRealTrustedRoots(t *testing.T) {
 	}
 	var found int
 	for _, pattern := range []string{"*/*trusted_root.json", "*/*trusted_root_with*.json", "*/*trustedroot.*.json", "sigstore-go/testing-*.json"} {
-		paths, err := filepath.Glob(filepath.Join(dataDir(t), "1-trust", pattern))
+		paths, err := filepath.Glob(filepath.Join(realdata.Dir(t), "1-trust", pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +47,7 @@ func TestRealTrustedRoots(t *testing.T) {
 // TestBuiltInRootIsOfTheRealChain: the bootstrap that sigstore-go ships belongs to the chain of the public
 // instance, so that a client with only it can walk to today's root.
 func TestBuiltInRootIsOfTheRealChain(t *testing.T) {
-	dir := filepath.Join(dataDir(t), "1-trust", "root-signing")
+	dir := filepath.Join(realdata.Dir(t), "1-trust", "root-signing")
 	raw, err := os.ReadFile(filepath.Join(dir, "metadata__root.json"))
 	if err != nil {
 		t.Fatal(err)
