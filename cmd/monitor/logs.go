@@ -130,11 +130,11 @@ func (a *app) logTargets(ctx context.Context, logs []knownLog, record *db.DB, cl
 		if from != nil {
 			start = *from
 		}
-		t.Start = func(size uint64) uint64 {
+		t.Start = func(_ context.Context, size uint64) (uint64, error) {
 			if start.Head {
-				return size
+				return size, nil
 			}
-			return start.Index
+			return start.Index, nil
 		}
 		if t.Source, err = logSource(k, client); err != nil {
 			return nil, err

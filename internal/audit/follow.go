@@ -28,7 +28,7 @@ type LogTarget struct {
 	Scan              func(leaf []byte) bool
 	Inspect           func(index uint64, leaf []byte) (LogHit, bool)
 	// Start says where the log is taken up, given its size.
-	Start func(size uint64) uint64
+	Start func(ctx context.Context, size uint64) (uint64, error)
 	// Until stops there; 0 is the log's end.
 	Until uint64
 	// Frozen says that the trusted root ended the log's validity.

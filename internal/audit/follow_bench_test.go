@@ -280,7 +280,7 @@ func (s benchServer) follow(b *testing.B, parallel, watched int) audit.LogSummar
 	inspector := &audit.LeafInspector{Watch: watch, Roots: &trust.Set{Roots: []trust.Root{*root}}}
 	follower := &audit.LogFollower{Clock: clock.Real(), Logger: slog.New(slog.DiscardHandler), Parallel: parallel}
 	got, err := follower.Follow(ctx, []audit.LogTarget{{Origin: benchOrigin, Source: source, Store: store, Scan: rekor.NewScanner(watch).Scan,
-		Inspect: inspector.Entry, Start: func(uint64) uint64 { return 0 }}})
+		Inspect: inspector.Entry, Start: func(context.Context, uint64) (uint64, error) { return 0, nil }}})
 	if err != nil || got[0].Proven != s.Size || got[0].Hits != 0 {
 		b.Fatalf("%+v, %v", got, err)
 	}

@@ -36,8 +36,8 @@ type Follower[H any] struct {
 	// says whether the leaf is kept. Both are called from several goroutines.
 	Scan    func(leaf []byte) bool
 	Inspect func(index uint64, leaf []byte) (H, bool)
-	// Start says where a log is taken up that is not known yet, given its size.
-	Start func(size uint64) uint64
+	// Start says where a log is taken up that is not known yet, given its size. It may ask the log.
+	Start func(ctx context.Context, size uint64) (uint64, error)
 	// Frozen says that the log is not expected to grow.
 	Frozen bool
 	Clock  clock.Clock
@@ -109,13 +109,15 @@ func (f *Follower[H]) Follow(ctx context.Context, until uint64) (Outcome, error)
 // begin takes the log up. The compact range before the start comes from the log; a consistency proof shows that the
 // checkpoint commits to it, so that nothing unproven is ever stored.
 func (f *Follower[H]) begin(ctx context.Context, cp SignedCheckpoint) error {
-	start := f.Start(cp.Size)
+	start, err := f.Start(ctx, cp.Size)
+	if err != nil {
+		return fmt.Errorf("where to take the log up: %w", err)
+	}
 	if start > cp.Size {
 		return fmt.Errorf("the log has %d entries: it cannot be taken up at %d", cp.Size, start)
 	}
 	var frontier [][]byte
 	if start > 0 {
-		var err error
 		if frontier, err = f.Source.Frontier(ctx, start, cp.Size); err != nil {
 			return fmt.Errorf("what lies before entry %d: %w", start, err)
 		}
@@ -127,7 +129,7 @@ func (f *Follower[H]) begin(ctx context.Context, cp SignedCheckpoint) error {
 			return fmt.Errorf("what lies before entry %d: %w", start, err)
 		}
 	}
-	err := f.Store.Begin(ctx, f.Clock.Now(), start, frontier, cp)
+	err = f.Store.Begin(ctx, f.Clock.Now(), start, frontier, cp)
 	failpoint.Hit("tlog/begun")
 	return err
 }

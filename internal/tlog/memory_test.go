@@ -213,7 +213,7 @@ func newFollower(l *memoryLog, s *memoryStore) *Follower[string] {
 	return &Follower[string]{Source: l, Store: s, Clock: clock.NewSimulated(start), Logger: slog.New(slog.DiscardHandler), Parallel: 4, BatchEntries: 50,
 		Scan:    func(leaf []byte) bool { return strings.Contains(string(leaf), "watched") },
 		Inspect: func(_ uint64, leaf []byte) (string, bool) { return string(leaf), true },
-		Start:   func(uint64) uint64 { return 0 }}
+		Start:   func(context.Context, uint64) (uint64, error) { return 0, nil }}
 }
 
 func follow(l *memoryLog, s *memoryStore, edit ...func(*Follower[string])) (Outcome, error) {
@@ -225,7 +225,7 @@ func follow(l *memoryLog, s *memoryStore, edit ...func(*Follower[string])) (Outc
 }
 
 func startAt(n uint64) func(*Follower[string]) {
-	return func(f *Follower[string]) { f.Start = func(uint64) uint64 { return n } }
+	return func(f *Follower[string]) { f.Start = func(context.Context, uint64) (uint64, error) { return n, nil } }
 }
 
 // planted are the leaves worth keeping in [from, to), by the definition of grow.
