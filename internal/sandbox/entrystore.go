@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"slices"
 	"sort"
 	"time"
 )
@@ -52,4 +53,20 @@ func (s *entryStore) at(index uint64) logEntry {
 		return p.made(index - p.first)
 	}
 	return p.kept[index-p.first]
+}
+
+// prefix is a store of the first n of the entries, to which others may be added than to this one.
+func (s *entryStore) prefix(n uint64) entryStore {
+	p := entryStore{size: n}
+	for _, one := range s.pieces {
+		if one.first >= n {
+			break
+		}
+		if have := n - one.first; one.made == nil && uint64(len(one.kept)) > have {
+			one.kept = one.kept[:have]
+		}
+		one.kept = slices.Clip(one.kept)
+		p.pieces = append(p.pieces, one)
+	}
+	return p
 }

@@ -12,10 +12,15 @@ import (
 // roots and proofs of any past size cost O(log n). It needs 64 bytes a leaf.
 type merkleTree struct {
 	levels [][][]byte // levels[l][i] is the hash of the subtree of 2^l leaves that begins at leaf i<<l
+	// repeated is the size of a tree whose levels repeat (see repeatedTree); zero for any other.
+	repeated uint64
 }
 
 func (t *merkleTree) size() uint64 {
-	if len(t.levels) == 0 {
+	switch {
+	case t.repeated > 0:
+		return t.repeated
+	case len(t.levels) == 0:
 		return 0
 	}
 	return uint64(len(t.levels[0]))
@@ -41,7 +46,11 @@ func (t *merkleTree) append(leafHash []byte) {
 func (t *merkleTree) hashes(ids []compact.NodeID) [][]byte {
 	out := make([][]byte, len(ids))
 	for i, id := range ids {
-		out[i] = t.levels[id.Level][id.Index]
+		nodes, index := t.levels[id.Level], id.Index
+		if t.repeated > 0 {
+			index %= uint64(len(nodes))
+		}
+		out[i] = nodes[index]
 	}
 	return out
 }

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -15,16 +14,15 @@ import (
 	"time"
 
 	"github.com/go-openapi/runtime"
-	"github.com/sigstore/rekor/pkg/client"
 	"github.com/sigstore/rekor/pkg/generated/client/entries"
 	"github.com/sigstore/rekor/pkg/generated/client/tlog"
 	"github.com/sigstore/rekor/pkg/generated/models"
 	"github.com/sigstore/rekor/pkg/types"
 	_ "github.com/sigstore/rekor/pkg/types/dsse/v0.0.1"
 	_ "github.com/sigstore/rekor/pkg/types/hashedrekord/v0.0.1"
+	_ "github.com/sigstore/rekor/pkg/types/intoto/v0.0.2"
 	"github.com/sigstore/rekor/pkg/util"
 	rekorverify "github.com/sigstore/rekor/pkg/verify"
-	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 )
@@ -76,24 +74,11 @@ func TestTreeProvesEveryLeafAndEveryPrefix(t *testing.T) {
 	}
 }
 
-// rekorJudge is Rekor's own client and verifier.
-func rekorJudge(t *testing.T, w *World) signature.Verifier {
-	t.Helper()
-	v, err := signature.LoadVerifier(&w.Rekor.key.PublicKey, crypto.SHA256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
 func TestRekorsOwnClientProvesEntriesAndGrowth(t *testing.T) {
 	w := startedWorld(t)
 	a := attested(t, w)
-	c, err := client.GetRekorClient(w.Rekor.URL(), client.WithRetryCount(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	verifier := rekorJudge(t, w)
+	judge := newRekorReader(t, w.Rekor)
+	c, verifier := judge.client, judge.verifier
 	ctx := context.Background()
 
 	answer, err := c.Tlog.GetLogInfo(tlog.NewGetLogInfoParams())
@@ -160,7 +145,7 @@ func TestRekorsOwnClientProvesEntriesAndGrowth(t *testing.T) {
 func TestEntryBodiesAreAsRekorCanonicalisesThem(t *testing.T) {
 	w := newWorld(t)
 	a := attested(t, w)
-	for index := w.Rekor.offset; index <= a.Entries[0].LogIndex; index++ {
+	for index := w.Rekor.Active().Offset(); index <= a.Entries[0].LogIndex; index++ {
 		e, ok, err := w.Rekor.Get(index)
 		if err != nil || !ok {
 			t.Fatalf("entry %d: %v, %v", index, ok, err)
@@ -187,23 +172,43 @@ func TestRekorRefusesWhatTheRealOneRefuses(t *testing.T) {
 	w := startedWorld(t)
 	size := w.Rekor.Size()
 	get := func(path string) string { return "GET " + path }
+	leaf := strings.Repeat("0", 64)
 	for request, want := range map[string]int{
-		get("/api/v1/log/entries?logIndex=121904262"):           200,
-		get("/api/v1/log/entries?logIndex=999999999"):           404,
-		get("/api/v1/log/entries?logIndex=0"):                   404, // below this shard
-		get("/api/v1/log/entries?logIndex=x"):                   422,
-		get("/api/v1/log/entries/" + strings.Repeat("0", 64)):   404,
-		get("/api/v1/log/entries/" + strings.Repeat("0", 80)):   404,
-		get("/api/v1/log/proof?firstSize=1"):                    422,
-		get("/api/v1/log/proof?firstSize=3&lastSize=2"):         400,
-		get(fmt.Sprintf("/api/v1/log/proof?lastSize=%d", size)): 200,
-		get("/api/v1/log/proof?lastSize=1000000"):               400,
-		get("/api/v1/log/proof?lastSize=2&treeID=7"):            400,
-		get("/api/v1/log/publicKey"):                            200,
-		`POST {"logIndexes":[121904262]}`:                       200,
-		`POST {"logIndexes":[1,2,3,4,5,6,7,8,9,10,11]}`:         422,
-		`POST {"logIndexes":[]}`:                                422,
-		`POST not json`:                                         400,
+		get("/api/v1/log/entries?logIndex=121904262"):                              200,
+		get("/api/v1/log/entries?logIndex=0"):                                      200,
+		get("/api/v1/log/entries?logIndex=999999999"):                              404,
+		get("/api/v1/log/entries?logIndex=x"):                                      422,
+		get("/api/v1/log/entries?logIndex=-1"):                                     422,
+		get("/api/v1/log/entries"):                                                 422,
+		get("/api/v1/log/entries/" + leaf):                                         404,
+		get("/api/v1/log/entries/108e9186e8c5677b" + leaf):                         404,
+		get("/api/v1/log/entries/0000000000000007" + leaf):                         404,
+		get("/api/v1/log/entries/0000000000000000" + leaf):                         500,
+		get("/api/v1/log/entries/ffffffffffffffff" + leaf):                         400,
+		get("/api/v1/log/entries/" + leaf[1:]):                                     422,
+		get("/api/v1/log/entries/" + leaf[1:] + "x"):                               422,
+		get("/api/v1/log/proof?firstSize=1"):                                       422,
+		get("/api/v1/log/proof?firstSize=0&lastSize=2"):                            422,
+		get("/api/v1/log/proof?firstSize=3&lastSize=2"):                            400,
+		get(fmt.Sprintf("/api/v1/log/proof?lastSize=%d", size)):                    200,
+		get("/api/v1/log/proof?lastSize=1000000"):                                  400,
+		get("/api/v1/log/proof?lastSize=1000000&treeID=3904496407287907111"):       200,
+		get("/api/v1/log/proof?lastSize=2&treeID=7"):                               400,
+		get("/api/v1/log/proof?lastSize=2&treeID=x"):                               422,
+		get("/api/v1/log/proof?lastSize=2&treeID=99999999999999999999"):            400,
+		get("/api/v1/log/publicKey"):                                               200,
+		get("/api/v1/log/publicKey?treeID=2605736670972794747"):                    200,
+		get("/api/v1/log/publicKey?treeID=7"):                                      400,
+		get("/api/v1/nothing"):                                                     404,
+		`POST {"logIndexes":[121904262]}`:                                          200,
+		`POST {}`:                                                                  200,
+		`POST {"logIndexes":[1,2,3,4,5,6,7,8,9,10]}`:                               200,
+		`POST {"logIndexes":[1,2,3,4,5,6,7,8,9,10,11]}`:                            422,
+		`POST {"logIndexes":[1,2,3,4,5,6,7,8,9,10],"entryUUIDs":["` + leaf + `"]}`: 422,
+		`POST {"logIndexes":[]}`:                                                   422,
+		`POST {"logIndexes":[-1]}`:                                                 422,
+		`POST {"entryUUIDs":["` + leaf[1:] + `"]}`:                                 422,
+		`POST not json`: 400,
 	} {
 		method, rest, _ := strings.Cut(request, " ")
 		var response *http.Response
@@ -222,13 +227,16 @@ func TestRekorRefusesWhatTheRealOneRefuses(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", request, response.StatusCode, want)
 		}
 	}
+	if size != w.Rekor.Size() {
+		t.Error("reading changes the log")
+	}
 	http.DefaultClient.CloseIdleConnections()
 }
 
 func TestRetrieveLeavesOutWhatIsNotThere(t *testing.T) {
 	w := startedWorld(t)
 	response, err := http.Post(w.Rekor.URL()+"/api/v1/log/entries/retrieve", "application/json",
-		strings.NewReader(`{"logIndexes":[121904263,5,121904262]}`))
+		strings.NewReader(`{"logIndexes":[121904263,999999999,121904262]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +291,7 @@ func BenchmarkEntryOfALargeLog(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := 0; b.Loop(); i++ {
-		if _, _, err := w.Rekor.Get(rekorOffset + int64(i*7919%100_000)); err != nil {
+		if _, _, err := w.Rekor.Get(121904262 + int64(i*7919%100_000)); err != nil {
 			b.Fatal(err)
 		}
 	}

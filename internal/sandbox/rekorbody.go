@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 
@@ -82,6 +83,48 @@ func hashedRekordBody(artifact [sha256.Size]byte, signature, verifier []byte) ([
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("encoding a hashedrekord entry: %w", err)
+	}
+	return body, nil
+}
+
+// intotoEntry is an intoto 0.0.2 entry. Rekor keeps the statement beside the log.
+type intotoEntry struct {
+	APIVersion string     `json:"apiVersion"`
+	Kind       string     `json:"kind"`
+	Spec       intotoSpec `json:"spec"`
+}
+
+type intotoSpec struct {
+	Content intotoContent `json:"content"`
+}
+
+type intotoContent struct {
+	Envelope    intotoEnvelope `json:"envelope"`
+	Hash        algorithmHash  `json:"hash"`
+	PayloadHash algorithmHash  `json:"payloadHash"`
+}
+
+type intotoEnvelope struct {
+	PayloadType string            `json:"payloadType"`
+	Signatures  []intotoSignature `json:"signatures"`
+}
+
+type intotoSignature struct {
+	PublicKey []byte `json:"publicKey"` // PEM
+	Sig       []byte `json:"sig"`       // the base64 of the signature, which becomes base64 once more
+}
+
+// intotoBody is the body of an intoto 0.0.2 entry for an envelope with one signature. verifier is a PEM certificate.
+func intotoBody(envelope, payload, signature, verifier []byte) ([]byte, error) {
+	body, err := json.Marshal(intotoEntry{APIVersion: "0.0.2", Kind: "intoto", Spec: intotoSpec{Content: intotoContent{
+		Envelope: intotoEnvelope{PayloadType: payloadType, Signatures: []intotoSignature{{
+			PublicKey: verifier, Sig: base64.StdEncoding.AppendEncode(nil, signature),
+		}}},
+		Hash:        sha256Hash(sha256.Sum256(envelope)),
+		PayloadHash: sha256Hash(sha256.Sum256(payload)),
+	}}})
+	if err != nil {
+		return nil, fmt.Errorf("encoding an intoto entry: %w", err)
 	}
 	return body, nil
 }

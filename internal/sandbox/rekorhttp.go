@@ -1,251 +1,194 @@
 package sandbox
 
 import (
+	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 
-	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxRetrieve is how many entries Rekor v1 gives in one answer.
-const maxRetrieve = 10
+// entriesPath is what the paths of entries begin with.
+const entriesPath = "/api/v1/log/entries"
 
-// handler serves Rekor v1's read API (rekor openapi.yaml): the log, consistency proofs, the key and entries by index
-// and by UUID. It does not take submissions, and retrieve does not look proposed entries up.
+// handler serves Rekor v1's API for readers (rekor v1.5.4, openapi.yaml). It takes no submissions, and retrieve does not look
+// proposed entries up.
 func (r *Rekor) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/log", r.serveLog)
-	mux.HandleFunc("GET /api/v1/log/proof", r.serveProof)
-	mux.HandleFunc("GET /api/v1/log/publicKey", r.servePublicKey)
-	mux.HandleFunc("GET /api/v1/log/entries", r.serveEntryByIndex)
-	mux.HandleFunc("GET /api/v1/log/entries/{uuid}", r.serveEntryByUUID)
-	mux.HandleFunc("POST /api/v1/log/entries/retrieve", r.serveRetrieve)
-	return mux
+	mux.HandleFunc("GET /api/v1/log", r.seen(serveLog))
+	mux.HandleFunc("GET /api/v1/log/proof", r.seen(serveProof))
+	mux.HandleFunc("GET /api/v1/log/publicKey", r.seen(r.servePublicKey))
+	mux.HandleFunc("GET "+entriesPath, r.seen(serveEntryByIndex))
+	mux.HandleFunc("GET "+entriesPath+"/{uuid}", r.seen(serveEntryByUUID))
+	mux.HandleFunc("POST "+entriesPath+"/retrieve", r.seen(serveRetrieve))
+	mux.HandleFunc("POST "+indexPath, r.Index.serve)
+	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
+		rekorFail(w, refused(http.StatusNotFound, "path %s was not found", q.URL.Path))
+	})
+	return r.conducted(mux)
 }
 
-// rekorProof is the inclusion proof of an answer: its numbers are the shard's.
-type rekorProof struct {
-	Checkpoint string   `json:"checkpoint"`
-	Hashes     []string `json:"hashes"` // hex
-	LogIndex   int64    `json:"logIndex"`
-	RootHash   string   `json:"rootHash"` // hex
-	TreeSize   int64    `json:"treeSize"`
-}
-
-type rekorVerification struct {
-	InclusionProof       rekorProof `json:"inclusionProof"`
-	SignedEntryTimestamp []byte     `json:"signedEntryTimestamp"`
-}
-
-// rekorEntry is an entry of an answer: its logIndex is global.
-type rekorEntry struct {
-	Body           []byte            `json:"body"`
-	IntegratedTime int64             `json:"integratedTime"`
-	LogID          string            `json:"logID"`
-	LogIndex       int64             `json:"logIndex"`
-	Verification   rekorVerification `json:"verification"`
-}
-
-func (r *Rekor) serveLog(w http.ResponseWriter, _ *http.Request) {
-	r.mu.RLock()
-	size := r.tree.size()
-	root, err := r.tree.root(size)
-	r.mu.RUnlock()
-	if err != nil {
-		rekorFail(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	head, err := signCheckpoint(r.key, r.host, r.treeID, int64(size), root)
-	if err != nil {
-		rekorFail(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	writeJSON(w, http.StatusOK, "application/json", struct {
-		InactiveShards []struct{} `json:"inactiveShards"`
-		RootHash       string     `json:"rootHash"`
-		SignedTreeHead string     `json:"signedTreeHead"`
-		TreeID         string     `json:"treeID"`
-		TreeSize       uint64     `json:"treeSize"`
-	}{nil, hex.EncodeToString(root), head, strconv.FormatInt(r.treeID, 10), size})
-}
-
-// serveProof answers with the root of the latest tree, whatever lastSize is: so does the real server.
-func (r *Rekor) serveProof(w http.ResponseWriter, q *http.Request) {
-	first, err := queryInt(q, "firstSize", 1)
-	if err != nil {
-		rekorFail(w, http.StatusUnprocessableEntity, err.Error())
-		return
-	}
-	last, err := queryInt(q, "lastSize", 0)
-	if err != nil {
-		rekorFail(w, http.StatusUnprocessableEntity, err.Error())
-		return
-	}
-	treeID, err := queryInt(q, "treeID", r.treeID)
-	if err != nil || treeID != r.treeID {
-		rekorFail(w, http.StatusBadRequest, "Invalid treeID")
-		return
-	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	size := int64(r.tree.size())
-	switch {
-	case first < 1:
-		rekorFail(w, http.StatusUnprocessableEntity, "firstSize in query should be greater than or equal to 1")
-		return
-	case last < 1:
-		rekorFail(w, http.StatusUnprocessableEntity, "lastSize in query is required")
-		return
-	case first > last:
-		rekorFail(w, http.StatusBadRequest, fmt.Sprintf("firstSize(%d) must be less than lastSize(%d)", first, last))
-		return
-	case last > size:
-		rekorFail(w, http.StatusBadRequest, fmt.Sprintf("lastSize(%d) is beyond the current size %d", last, size))
-		return
-	}
-	hashes, err := r.tree.consistency(uint64(first), uint64(last))
-	if err != nil {
-		rekorFail(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	root, err := r.tree.root(uint64(size))
-	if err != nil {
-		rekorFail(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	writeJSON(w, http.StatusOK, "application/json", struct {
-		Hashes   []string `json:"hashes"`
-		RootHash string   `json:"rootHash"`
-	}{hexAll(hashes), hex.EncodeToString(root)})
-}
-
-func (r *Rekor) servePublicKey(w http.ResponseWriter, q *http.Request) {
-	if treeID, err := queryInt(q, "treeID", r.treeID); err != nil || treeID != r.treeID {
-		rekorFail(w, http.StatusNotFound, "unknown treeID")
-		return
-	}
-	w.Header().Set("Content-Type", "application/x-pem-file")
-	_, _ = w.Write(r.PublicKeyPEM())
-}
-
-func (r *Rekor) serveEntryByIndex(w http.ResponseWriter, q *http.Request) {
-	global, err := queryInt(q, "logIndex", -1)
-	if err != nil || global < 0 {
-		rekorFail(w, http.StatusUnprocessableEntity, "logIndex in query is required and must be a number from 0 on")
-		return
-	}
-	r.serveEntry(w, global-r.offset)
-}
-
-func (r *Rekor) serveEntryByUUID(w http.ResponseWriter, q *http.Request) {
-	index, ok := r.indexOf(q.PathValue("uuid"))
-	if !ok {
-		index = -1
-	}
-	r.serveEntry(w, index)
-}
-
-func (r *Rekor) serveEntry(w http.ResponseWriter, index int64) {
-	answer, err := r.answer(index)
-	switch {
-	case err != nil:
-		rekorFail(w, http.StatusInternalServerError, err.Error())
-	case answer == nil:
-		rekorFail(w, http.StatusNotFound, "entry not found")
-	default:
-		writeJSON(w, http.StatusOK, "application/json", answer)
-	}
-}
-
-// indexOf finds an entry by its UUID: a leaf hash in hex, with or without the tree id before it.
-func (r *Rekor) indexOf(uuid string) (int64, bool) {
-	prefix := fmt.Sprintf("%016x", r.treeID)
-	if len(uuid) == 80 {
-		if uuid[:16] != prefix {
-			return 0, false
-		}
-		uuid = uuid[16:]
-	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	index, ok := r.byLeaf[uuid]
-	return index, ok
-}
-
-// answer is an entry as the API gives it, keyed by its UUID; nil where there is none.
-func (r *Rekor) answer(index int64) (map[string]rekorEntry, error) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if index < 0 || index >= int64(len(r.entries)) {
-		return nil, nil
-	}
-	e, err := r.entryLocked(index, int64(len(r.entries)))
-	if err != nil {
-		return nil, err
-	}
-	return map[string]rekorEntry{r.uuidLocked(index): {
-		Body:           e.Body,
-		IntegratedTime: e.IntegratedTime,
-		LogID:          hex.EncodeToString(e.LogID),
-		LogIndex:       e.LogIndex,
-		Verification: rekorVerification{
-			InclusionProof: rekorProof{
-				Checkpoint: e.Checkpoint,
-				Hashes:     hexAll(e.Hashes),
-				LogIndex:   e.TreeIndex,
-				RootHash:   hex.EncodeToString(e.RootHash),
-				TreeSize:   e.TreeSize,
-			},
-			SignedEntryTimestamp: e.SET,
-		},
-	}}, nil
-}
-
-func (r *Rekor) serveRetrieve(w http.ResponseWriter, q *http.Request) {
-	var request struct {
-		EntryUUIDs []string `json:"entryUUIDs"`
-		LogIndexes []int64  `json:"logIndexes"`
-	}
-	if err := json.UnmarshalRead(http.MaxBytesReader(w, q.Body, maxRequestBody), &request); err != nil {
-		rekorFail(w, http.StatusBadRequest, "parsing the body: "+err.Error())
-		return
-	}
-	n := len(request.EntryUUIDs) + len(request.LogIndexes)
-	if n == 0 || n > maxRetrieve {
-		rekorFail(w, http.StatusUnprocessableEntity, fmt.Sprintf("%d entries asked for; 1 to %d are given", n, maxRetrieve))
-		return
-	}
-	indexes := make([]int64, 0, n)
-	for _, uuid := range request.EntryUUIDs {
-		if index, ok := r.indexOf(uuid); ok {
-			indexes = append(indexes, index)
-		}
-	}
-	for _, global := range request.LogIndexes {
-		indexes = append(indexes, global-r.offset)
-	}
-	answers := []map[string]rekorEntry{} // missing entries are left out without a word, as the real server does
-	for _, index := range indexes {
-		answer, err := r.answer(index)
+// seen has a handler answer from one sight of the log.
+func (r *Rekor) seen(serve func(a *audience, q *http.Request) (rendered, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		a := r.receive(q)
+		answer, err := serve(a, q)
+		a.dismiss()
 		if err != nil {
-			rekorFail(w, http.StatusInternalServerError, err.Error())
+			rekorFail(w, err)
 			return
 		}
-		if answer != nil {
-			answers = append(answers, answer)
-		}
+		answer(w)
 	}
-	writeJSON(w, http.StatusOK, "application/json", answers)
 }
 
+// rendered writes an answer.
+type rendered func(w http.ResponseWriter)
+
+func asJSON(v any) rendered {
+	return func(w http.ResponseWriter) { writeJSON(w, http.StatusOK, "application/json", v) }
+}
+
+// rekorError is a refusal. Its code is the status, or one of go-openapi's for a request that does not validate, which has
+// the status 422.
+type rekorError struct {
+	code    int
+	message string
+}
+
+// The codes of go-openapi/errors for requests that do not validate.
+const (
+	codeType     = 601
+	codeRequired = 602
+	codeTooLong  = 603
+	codePattern  = 605
+	codeEnum     = 606
+	codeMinimum  = 609
+	codeMaxItems = 611
+	codeMinItems = 612
+	codeUnknown  = 616
+)
+
+func (e rekorError) Error() string { return e.message }
+
+func refused(code int, format string, args ...any) error {
+	return rekorError{code, fmt.Sprintf(format, args...)}
+}
+
+// errNotFound is the refusal that has no body.
+var errNotFound = refused(http.StatusNotFound, "")
+
 // rekorFail answers with Rekor's error object.
-func rekorFail(w http.ResponseWriter, status int, message string) {
+func rekorFail(w http.ResponseWriter, err error) {
+	if errors.Is(err, errNotFound) {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	refusal := rekorError{http.StatusInternalServerError, err.Error()}
+	errors.As(err, &refusal)
+	status := refusal.code
+	if status >= 600 {
+		status = http.StatusUnprocessableEntity
+	}
 	writeJSON(w, status, "application/json", struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`
-	}{status, message})
+	}{refusal.code, refusal.message})
+}
+
+// treeHead is a shard as the API describes it. Of a frozen one these members are all; see serveLog for the active one.
+type treeHead struct {
+	RootHash       string         `json:"rootHash"` // hex
+	SignedTreeHead string         `json:"signedTreeHead"`
+	TreeID         string         `json:"treeID"` // decimal: it may be beyond 2^53
+	TreeSize       jsontext.Value `json:"treeSize"`
+}
+
+func (s *sight) treeHead() (treeHead, error) {
+	note, err := s.headNote()
+	if err != nil {
+		return treeHead{}, err
+	}
+	size, root := noteHead(note)
+	hash, err := base64.StdEncoding.DecodeString(root)
+	if err != nil {
+		return treeHead{}, fmt.Errorf("reading the root off a checkpoint: %w", err)
+	}
+	return treeHead{hex.EncodeToString(hash), note, strconv.FormatInt(s.treeID, 10), jsontext.Value(size)}, nil
+}
+
+func serveLog(a *audience, _ *http.Request) (rendered, error) {
+	answer := struct {
+		InactiveShards []treeHead `json:"inactiveShards"`
+		treeHead
+	}{}
+	for _, s := range a.sights {
+		head, err := s.treeHead()
+		if err != nil {
+			return nil, err
+		}
+		if s == a.active() {
+			answer.treeHead = head
+		} else {
+			answer.InactiveShards = append(answer.InactiveShards, head)
+		}
+	}
+	return asJSON(answer), nil
+}
+
+// serveProof answers with the root of the latest tree, whatever lastSize is: so does the real server.
+func serveProof(a *audience, q *http.Request) (rendered, error) {
+	first, err := queryParameter(q, "firstSize", 1, 1)
+	if err != nil {
+		return nil, err
+	}
+	last, err := queryParameter(q, "lastSize", 1, -1)
+	if err != nil {
+		return nil, err
+	}
+	id, err := queryTreeID(a, q)
+	if err != nil {
+		return nil, err
+	}
+	if first > last {
+		return nil, refused(http.StatusBadRequest, "firstSize(%d) must be less than lastSize(%d)", first, last)
+	}
+	s, ok := a.tree(id)
+	if !ok {
+		return nil, refused(http.StatusBadRequest, "no log range found for tree ID %d", id)
+	}
+	if uint64(last) > s.size {
+		return nil, refused(http.StatusBadRequest, "the tree size requested(%d) was greater than what is currently observable(%d)", last, s.size)
+	}
+	hashes, err := s.view.tree.consistency(uint64(first), uint64(last))
+	if err != nil {
+		return nil, err
+	}
+	root, err := s.view.tree.root(s.size)
+	if err != nil {
+		return nil, err
+	}
+	return asJSON(struct {
+		Hashes   []string `json:"hashes"`
+		RootHash string   `json:"rootHash"`
+	}{hexAll(s.proof(hashes)), hex.EncodeToString(root)}), nil
+}
+
+func (r *Rekor) servePublicKey(a *audience, q *http.Request) (rendered, error) {
+	id, err := queryTreeID(a, q)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := a.tree(id); !ok {
+		return nil, refused(http.StatusBadRequest, "Bad Request")
+	}
+	return func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		_, _ = w.Write(r.PublicKeyPEM())
+	}, nil
 }
 
 func hexAll(hashes [][]byte) []string {
@@ -254,6 +197,43 @@ func hexAll(hashes [][]byte) []string {
 		out[i] = hex.EncodeToString(h)
 	}
 	return out
+}
+
+// queryTreeID reads the tree id, that of the active shard where there is none.
+func queryTreeID(a *audience, q *http.Request) (int64, error) {
+	text := q.URL.Query().Get("treeID")
+	if text == "" {
+		return a.active().treeID, nil
+	}
+	for _, digit := range text {
+		if digit < '0' || digit > '9' {
+			return 0, refused(codePattern, "treeID in query should match '^[0-9]+$'")
+		}
+	}
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, refused(http.StatusBadRequest, "invalid tree ID specified: %s", text)
+	}
+	return id, nil
+}
+
+// queryParameter reads a decimal parameter that has a minimum. Absent is what stands for its absence; it is required where
+// that is negative.
+func queryParameter(q *http.Request, name string, minimum, absent int64) (int64, error) {
+	if q.URL.Query().Get(name) == "" {
+		if absent < 0 {
+			return 0, refused(codeRequired, "%s in query is required", name)
+		}
+		return absent, nil
+	}
+	n, err := queryInt(q, name, absent)
+	if err != nil {
+		return 0, refused(codeType, "%s in query must be of type int64: %q", name, q.URL.Query().Get(name))
+	}
+	if n < minimum {
+		return 0, refused(codeMinimum, "%s in query should be greater than or equal to %d", name, minimum)
+	}
+	return n, nil
 }
 
 // queryInt reads a decimal parameter; fallback stands for its absence.

@@ -71,7 +71,7 @@ func (w *World) log(a *Attestation, at time.Time) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	entry, err := w.Rekor.Add(body, at)
+	entry, err := w.Rekor.AddStatement(body, a.Statement, at)
 	if err != nil {
 		return Entry{}, fmt.Errorf("logging a signature: %w", err)
 	}

@@ -75,7 +75,7 @@ func (w *World) relog(a *Attestation, edit func(*dsseEntry)) error {
 			return fmt.Errorf("encoding a log entry's body: %w", err)
 		}
 	}
-	entry, err := w.Rekor.Add(body, a.at())
+	entry, err := w.Rekor.AddStatement(body, a.Statement, a.at())
 	if err != nil {
 		return err
 	}
@@ -159,13 +159,13 @@ func noInclusionProof(_ *World, a *Attestation) error {
 func checkpointHint(w *World, a *Attestation) error {
 	e := &a.Entries[0]
 	var err error
-	e.Checkpoint, err = signCheckpoint(w.Rekor.noiseKey, w.Rekor.host, w.Rekor.treeID, e.TreeSize, e.RootHash)
+	e.Checkpoint, err = signCheckpoint(w.Rekor.noiseKey, w.Rekor.host, w.Rekor.Active().TreeID(), e.TreeSize, e.RootHash)
 	return err
 }
 
 func checkpointKey(w *World, a *Attestation) error {
 	e := &a.Entries[0]
-	forged, err := signCheckpointAs(w.Rekor.noiseKey, w.Rekor.logID, w.Rekor.host, w.Rekor.treeID, e.TreeSize, e.RootHash)
+	forged, err := signCheckpointAs(w.Rekor.noiseKey, w.Rekor.logID, w.Rekor.host, w.Rekor.Active().TreeID(), e.TreeSize, e.RootHash)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,6 @@ const (
 	rekorHost   = "rekor.sandbox.example"
 	rekorURL    = "https://" + rekorHost
 	rekorTreeID = 1193050959916656507
-	rekorOffset = 121904262
 )
 
 // Options configures a world. The zero value is usable.
@@ -91,13 +90,13 @@ func (w *World) build() error {
 	if err != nil {
 		return err
 	}
-	if w.Rekor, err = newRekor(w.entropy, w.now, rekorHost, rekorTreeID, rekorOffset); err != nil {
+	if w.Rekor, err = newRekor(w.entropy, w.now, logger, w.Fulcio, rekorHost, rekorTreeID, rekorPast()...); err != nil {
 		return err
 	}
 	if err := w.Rekor.AddNoise(5, epoch); err != nil {
 		return err
 	}
-	if w.foreignRekor, err = newRekor(w.entropy, w.now, "rekor.foreign.example", rekorTreeID, 0); err != nil {
+	if w.foreignRekor, err = newRekor(w.entropy, w.now, logger, w.Fulcio, "rekor.foreign.example", rekorTreeID); err != nil {
 		return err
 	}
 	if w.TSA, err = newTSA(w.entropy, w.now); err != nil {
@@ -115,7 +114,6 @@ func (w *World) build() error {
 	}
 	w.PyPI = newPyPI(w.now)
 	w.Slack = newSlack(w.entropy)
-	w.Rekor.Service = newService("rekor", logger, w.Rekor.handler())
 	w.TUF.Service = newService("tuf", logger, w.TUF.handler())
 	w.PyPI.Service = newService("pypi", logger, w.PyPI.handler())
 	w.Slack.Service = newService("slack", logger, w.Slack.handler())
