@@ -83,7 +83,7 @@ func (a *app) entriesCommand(g *globals) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringSliceVar(&filter.Projects, "project", nil, "only those of this project of the configuration")
-	f.StringSliceVar(&filter.Classes, "class", nil, "only those of this class: self, signer, source, third-party-ci, look-alike, e-mail, key")
+	f.StringSliceVar(&filter.Classes, "class", nil, "only those of this class: self, signer, source, third-party-ci, owner, look-alike, e-mail, key")
 	f.StringSliceVar(&filter.Origins, "log", nil, "only those of the log of this `ORIGIN`")
 	f.StringVar(&filter.SAN, "identity", "", "only those whose SAN holds this `TEXT`")
 	f.StringVar(&workflow, "workflow", "", "only those of this workflow `FILE`")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +16,6 @@ import (
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
 	"github.com/rekoncile/rekoncile/internal/tlog"
-	"github.com/rekoncile/rekoncile/internal/trust"
 )
 
 // explainAnswer is the JSON of explain.
@@ -83,17 +83,11 @@ func (a *app) explain(ctx context.Context, cfg *config.Config, record *db.DB, id
 	if answer.History, err = record.History(ctx, id); err != nil {
 		return nil, nil, err
 	}
-	roots, err := record.TrustedRoots(ctx)
+	set, roots, err := recordedRoots(ctx, record)
 	if err != nil {
 		return nil, nil, err
 	}
-	set := &trust.Set{}
 	for _, r := range roots {
-		parsed, err := trust.FromJSON(r.Source, r.Body)
-		if err != nil {
-			return nil, nil, err
-		}
-		set.Roots = append(set.Roots, *parsed)
 		answer.TrustedRoots = append(answer.TrustedRoots, trustedRootStatus{SHA256: r.SHA256, Source: r.Source})
 	}
 	verifier, err := a.attestVerifier(set)
@@ -205,7 +199,7 @@ func (a *app) printExplanation(x *explainAnswer, export string) error {
 			line(a.stdout, "  %s", e.Evidence.Detail)
 		}
 		if e.Evidence.Data != nil {
-			line(a.stdout, "  as served: %s", e.Evidence.Data)
+			line(a.stdout, "  as served: %s", shortened(e.Evidence.Data))
 		}
 		word := "looked at again"
 		if e.Confirmed {
@@ -232,4 +226,13 @@ func (a *app) printExplanation(x *explainAnswer, export string) error {
 		}
 	}
 	return nil
+}
+
+// shortened is what of a document fits a terminal.
+func shortened(document []byte) string {
+	const most = 2000
+	if len(document) <= most {
+		return string(document)
+	}
+	return fmt.Sprintf("%s… (%d bytes, all of them with --json and --export)", bytes.ToValidUTF8(document[:most], nil), len(document))
 }

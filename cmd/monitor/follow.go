@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
 	"github.com/rekoncile/rekoncile/internal/identity"
+	"github.com/rekoncile/rekoncile/internal/trust"
 )
 
 // followFlags are the flags of follow.
@@ -26,7 +26,9 @@ type followFlags struct {
 	from     string
 	until    uint64
 	once     bool
+	reread   bool
 	interval time.Duration
+	refresh  time.Duration
 }
 
 // followAnswer is the JSON of one run of follow.
@@ -60,10 +62,12 @@ Exit codes: 0 in order; 2 usage; 3 a log could not be read to its end; 4 a log m
 		RunE: func(c *cobra.Command, _ []string) error { return a.runFollow(c.Context(), g, flags) },
 	}
 	c.Flags().StringSliceVar(&flags.logs, "log", nil, "follow only the log of this `ORIGIN`")
-	c.Flags().StringVar(&flags.from, "from", "", "take up logs that are new to the record here: head, zero or an `INDEX`")
+	c.Flags().StringVar(&flags.from, "from", "", "take up logs that are new to the record here: head, zero, a day or an `INDEX`")
 	c.Flags().Uint64Var(&flags.until, "until", 0, "stop at this `INDEX`; implies --once")
 	c.Flags().BoolVar(&flags.once, "once", false, "make one run")
+	c.Flags().BoolVar(&flags.reread, "reread", false, "read again what was read with another watch list")
 	c.Flags().DurationVar(&flags.interval, "interval", time.Minute, "how long to wait between runs")
+	c.Flags().DurationVar(&flags.refresh, "refresh", time.Hour, "how often to ask whether the trusted roots have changed: new logs are taken up then")
 	c.Flags().DurationVar(&flags.wait, "wait", 10*time.Minute, "how long to wait for another monitor that works on the same record")
 	return c
 }
@@ -73,9 +77,13 @@ func (a *app) runFollow(ctx context.Context, g *globals, flags followFlags) (err
 	if flags.interval < time.Second {
 		return usage("--interval %s: wait at least a second between runs", flags.interval)
 	}
-	from, err := parseStart(flags.from)
-	if err != nil {
-		return err
+	var from *config.LogStart
+	if flags.from != "" {
+		start, err := config.ParseLogStart(flags.from)
+		if err != nil {
+			return usage("--from %v", err)
+		}
+		from = &start
 	}
 	cfg, err := g.loadConfig()
 	if err != nil {
@@ -97,7 +105,7 @@ func (a *app) runFollow(ctx context.Context, g *globals, flags followFlags) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, record.Close()) }()
-	run := &followRun{app: a, cfg: cfg, logger: logger, record: record, only: flags.logs, from: from, until: flags.until}
+	run := &followRun{app: a, cfg: cfg, logger: logger, record: record, only: flags.logs, from: from, until: flags.until, reread: flags.reread, refresh: flags.refresh}
 	for {
 		answer, err := run.once(ctx)
 		goesOn := !flags.once && flags.until == 0
@@ -124,23 +132,6 @@ func (a *app) runFollow(ctx context.Context, g *globals, flags followFlags) (err
 	}
 }
 
-// parseStart reads --from; nil for none.
-func parseStart(text string) (*config.LogStart, error) {
-	switch text {
-	case "":
-		return nil, nil
-	case "head":
-		return &config.LogStart{Head: true}, nil
-	case "zero":
-		return &config.LogStart{}, nil
-	}
-	n, err := strconv.ParseUint(text, 10, 63)
-	if err != nil {
-		return nil, usage("--from %q: write head, zero, or an index", text)
-	}
-	return &config.LogStart{Index: n}, nil
-}
-
 // followRun is what one run over the logs needs.
 type followRun struct {
 	app    *app
@@ -148,27 +139,27 @@ type followRun struct {
 	logger *slog.Logger
 	record *db.DB
 	only   []string
-	from   *config.LogStart
-	until  uint64
+	from   *config.LogStart // replaces the configuration's; nil leaves it
+	until  uint64           // stops there; 0 is the log's end
+	reread bool             // what was read with another watch list is read again
+
+	// refresh is the age at which the trusted roots are loaded again.
+	refresh  time.Duration
+	set      *trust.Set
+	loadedAt time.Time
 }
 
 // once makes one run: trusted roots, logs, findings.
 func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	answer := &followAnswer{Schema: "follow/1", Outcome: audit.Complete, Logs: []audit.LogSummary{}, Skipped: []skippedLog{}}
-	roots := r.app.client(r.cfg, r.logger)
-	defer roots.Close()
-	set, err := r.app.roots(ctx, r.cfg, roots, r.logger)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.app.keepRoots(ctx, r.record, set); err != nil {
+	if err := r.loadRoots(ctx); err != nil {
 		return nil, err
 	}
 	watch, err := watchList(r.cfg)
 	if err != nil {
 		return nil, err
 	}
-	known, err := r.app.knownLogs(r.cfg, set)
+	known, err := r.app.knownLogs(r.cfg, r.set)
 	if err != nil {
 		return nil, err
 	}
@@ -178,11 +169,11 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets, err := r.app.logTargets(ctx, wanted, r.record, client, watch, set, r.from, r.until)
+	targets, err := r.targets(ctx, wanted, client, watch)
 	if err != nil {
 		return nil, err
 	}
-	follower := &audit.LogFollower{Clock: r.app.clock, Logger: r.logger, Progress: r.progress()}
+	follower := &audit.LogFollower{Clock: r.app.clock, Logger: r.logger, Reread: r.reread, Progress: r.progress()}
 	if answer.Logs, err = follower.Follow(ctx, targets); err != nil {
 		return nil, err
 	}
@@ -193,6 +184,21 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 		}
 	}
 	return answer, r.settle(ctx, known, answer)
+}
+
+// loadRoots loads the trusted roots, unless it did so a while ago.
+func (r *followRun) loadRoots(ctx context.Context) error {
+	if r.set != nil && r.app.clock.Now().Sub(r.loadedAt) < r.refresh {
+		return nil
+	}
+	client := r.app.client(r.cfg, r.logger)
+	defer client.Close()
+	set, err := r.app.roots(ctx, r.cfg, client, r.logger)
+	if err != nil {
+		return err
+	}
+	r.set, r.loadedAt = set, r.app.clock.Now()
+	return r.app.keepRoots(ctx, r.record, set)
 }
 
 // wanted leaves out the logs that --log does not name, and notes the ones that are not followed.
@@ -218,14 +224,14 @@ func (r *followRun) wanted(known []knownLog, answer *followAnswer) ([]knownLog, 
 
 // settle judges every log in the record, followed by this run or not, and what was found in them.
 func (r *followRun) settle(ctx context.Context, known []knownLog, answer *followAnswer) error {
-	policies, frozen := map[string]identity.Policy{}, map[string]bool{}
+	policies, standings := map[string]identity.Policy{}, map[string]audit.LogStanding{}
 	for _, p := range r.cfg.Projects {
 		policies[p.Name] = p.Policy
 	}
 	for _, k := range known {
-		frozen[k.origin] = k.frozen
+		standings[k.origin] = audit.LogStanding{Frozen: k.frozen, NotFollowed: k.skipped != ""}
 	}
-	changes, err := audit.SettleLogs(ctx, r.record, ruleSet(r.cfg), policies, frozen, r.app.clock.Now(), channelNames(r.cfg))
+	changes, err := audit.SettleLogs(ctx, r.record, ruleSet(r.cfg), policies, standings, r.app.clock.Now(), channelNames(r.cfg))
 	for _, c := range changes {
 		if c.Transition == audit.Opened || c.Transition == audit.Reopened {
 			answer.Opened++
@@ -264,12 +270,23 @@ func (f *followAnswer) exit() error {
 	return nil
 }
 
+// rate says how fast a log was read, "" where nothing was.
+func rate(l audit.LogSummary) string {
+	if l.To <= l.From || l.Seconds <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %.0f entries a second", float64(l.To-l.From)/l.Seconds)
+}
+
 // printFollow prints a run for people: a line a log.
 func (a *app) printFollow(f *followAnswer) {
 	for _, l := range f.Logs {
-		line(a.stdout, "%s (%s): %d entries, read %d to %d, proven to %d, %s, %d bytes", l.Origin, l.Kind, l.Size, l.From, l.To, l.Proven, plural(l.Hits, "hit"), l.Bytes)
+		line(a.stdout, "%s (%s): %d entries, read %d to %d, proven to %d, %s, %d bytes%s", l.Origin, l.Kind, l.Size, l.From, l.To, l.Proven, plural(l.Hits, "hit"), l.Bytes, rate(l))
 		for _, m := range l.Misbehaviours {
 			line(a.stdout, "  MISBEHAVED: %s", m)
+		}
+		if l.Reread > 0 {
+			line(a.stdout, "  %d entries were read again, with today's watch list", l.Reread)
 		}
 		if l.Stale {
 			line(a.stdout, "  it showed an older tree than before, consistent with it")

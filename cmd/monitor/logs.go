@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
+	formatsnote "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/config"
@@ -78,6 +80,9 @@ func (a *app) knownLogs(cfg *config.Config, set *trust.Set) ([]knownLog, error) 
 			k.skipped = "switched off in the configuration"
 		case k.kind == kindRekorV1:
 			k.skipped = "this version does not read Rekor v1; its entries are known only from attestations"
+			if k.said.Kind == "" {
+				k.skipped += fmt.Sprintf(" (if it is a Rekor v2 with an ECDSA key, say logs.each[%q].kind: rekor-v2)", k.origin)
+			}
 		case k.kind == kindRekorV2 && !cfg.Logs.RekorV2, (k.kind == kindCT || k.kind == kindCTStatic) && !cfg.Logs.CT:
 			k.skipped = "switched off in the configuration"
 		}
@@ -104,7 +109,8 @@ func (a *app) knownLogs(cfg *config.Config, set *trust.Set) ([]knownLog, error) 
 func watchList(cfg *config.Config) (*identity.WatchList, error) {
 	var watched []identity.Watched
 	for _, p := range cfg.Projects {
-		w := identity.Watched{Project: p.Name, Repository: p.Policy.Repository.Name}
+		w := identity.Watched{Project: p.Name, Repository: p.Policy.Repository.Name,
+			Owners: p.AlsoWatch.Owners, Emails: p.AlsoWatch.Emails, Keys: p.AlsoWatch.KeyFingerprints}
 		if !p.Policy.Repository.IDsUnconfirmed {
 			w.RepositoryID = p.Policy.Repository.ID
 		}
@@ -113,53 +119,78 @@ func watchList(cfg *config.Config) (*identity.WatchList, error) {
 	return identity.NewWatchList(watched)
 }
 
-// logTargets opens the logs that are to be followed. from and until replace the configuration's start and the log's end.
-func (a *app) logTargets(ctx context.Context, logs []knownLog, record *db.DB, client *fetch.Client, watch *identity.WatchList, set *trust.Set, from *config.LogStart, until uint64) ([]audit.LogTarget, error) {
-	inspector := &audit.LeafInspector{Watch: watch, Roots: set}
+// targets opens the logs that are to be followed.
+func (r *followRun) targets(ctx context.Context, logs []knownLog, client *fetch.Client, watch *identity.WatchList) ([]audit.LogTarget, error) {
+	inspector := &audit.LeafInspector{Watch: watch, Roots: r.set}
+	witnesses, err := witnessKeys(r.cfg)
+	if err != nil {
+		return nil, err
+	}
 	var targets []audit.LogTarget
 	for _, k := range logs {
-		if k.skipped != "" {
-			continue
-		}
-		store, err := record.Log(ctx, db.LogName{Origin: k.origin, Kind: k.kind, KeyID: hex.EncodeToString(k.log.ID), URL: k.url}, watch.Hash())
+		store, err := r.record.Log(ctx, db.LogName{Origin: k.origin, Kind: k.kind, KeyID: hex.EncodeToString(k.log.ID), URL: k.url}, watch.Hash())
 		if err != nil {
 			return nil, err
 		}
-		t := audit.LogTarget{Origin: k.origin, Kind: k.kind, URL: k.url, Store: store, Frozen: k.frozen, Until: until}
+		t := audit.LogTarget{Origin: k.origin, Kind: k.kind, URL: k.url, Store: store, Until: r.until}
+		if k.frozen {
+			t.FrozenAt = k.log.ValidityPeriodEnd
+		}
 		start := *k.said.Start
-		if from != nil {
-			start = *from
+		if r.from != nil {
+			start = *r.from
 		}
-		t.Start = func(_ context.Context, size uint64) (uint64, error) {
-			if start.Head {
-				return size, nil
-			}
-			return start.Index, nil
-		}
-		if t.Source, err = logSource(k, client); err != nil {
+		if t.Source, err = logSource(k, client, witnesses...); err != nil {
 			return nil, err
 		}
+		timeOf := audit.CertificateTime
 		if k.kind == kindRekorV2 {
-			t.Scan, t.Inspect = rekor.NewScanner(watch).Scan, inspector.Entry
+			t.Scan, t.Inspect, timeOf = rekor.NewScanner(watch).Scan, inspector.Entry, audit.EntryTime
 		} else {
 			t.Scan, t.Inspect = ctlog.NewScanner(watch).Scan, inspector.Certificate
+		}
+		if t.Start = startAt(start); !start.At.IsZero() {
+			t.Start = audit.StartAt(t.Source, start.At, timeOf)
 		}
 		targets = append(targets, t)
 	}
 	return targets, nil
 }
 
+// startAt takes a log up at its head or at an index.
+func startAt(start config.LogStart) func(context.Context, uint64) (uint64, error) {
+	return func(_ context.Context, size uint64) (uint64, error) {
+		if start.Head {
+			return size, nil
+		}
+		return start.Index, nil
+	}
+}
+
+// witnessKeys are the keys that cosignatures are verified with.
+func witnessKeys(cfg *config.Config) ([]note.Verifier, error) {
+	var keys []note.Verifier
+	for _, text := range cfg.Logs.Witnesses {
+		key, err := formatsnote.NewVerifierForCosignatureV1(text)
+		if err != nil {
+			return nil, fmt.Errorf("the key of a witness: %w", err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
 // logSource makes the reader of one log.
-func logSource(k knownLog, client tiles.Fetcher) (tlog.Source, error) {
+func logSource(k knownLog, client tiles.Fetcher, witnesses ...note.Verifier) (tlog.Source, error) {
 	switch k.kind {
 	case kindRekorV2:
 		verifier, err := tlog.NewTiledVerifier(k.origin, k.log.PublicKey)
 		if err != nil {
 			return nil, err
 		}
-		return rekor.NewTileLog(rekor.Options{URL: k.url, Origin: k.origin, Verifier: verifier, Fetch: client})
+		return rekor.NewTileLog(rekor.Options{URL: k.url, Origin: k.origin, Verifier: verifier, Witnesses: witnesses, Fetch: client})
 	case kindCTStatic:
-		return ctlog.NewStaticLog(ctlog.Options{URL: k.url, Origin: k.origin, Key: k.log.PublicKey, Fetch: client})
+		return ctlog.NewStaticLog(ctlog.Options{URL: k.url, Origin: k.origin, Key: k.log.PublicKey, Witnesses: witnesses, Fetch: client})
 	default:
 		return ctlog.NewRFC6962Log(ctlog.Options{URL: k.url, Origin: k.origin, Key: k.log.PublicKey, Fetch: client})
 	}

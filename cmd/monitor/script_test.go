@@ -23,8 +23,11 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the scripts in testdata/script. Each has a world of its own; config.yaml is the embedded preset
-// pointed at it.
+// pointed at its index, and logs.yaml at its logs, which are taken up at zero.
 //
+//	plant LOG SIZE [WORKFLOW]           the log (rekor2, ct or static-ct) grows to a size; its last entry is signed by that
+//	                                    workflow of the project's, on a release branch, create_release.yml by default
+//	tell LOG LIE INDEX                  the log lies from now on; "mend" ends it
 //	case NAME [prepare|apply|confirm]   lets a case of the catalogue happen (apply by default)
 //	slack N [TEXT…]                     Slack got N messages so far, one of which holds each text
 //	requests N PATH                     the index was asked N times for paths that begin so; then forgets them
@@ -39,6 +42,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setupWorld,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"case": caseCmd, "slack": slackCmd, "requests": requestsCmd, "fetch": fetchCmd, "download": downloadCmd, "break": breakCmd, "mend": mendCmd,
+			"plant": plantCmd, "tell": tellCmd,
 		},
 	})
 }
@@ -50,7 +54,7 @@ type mendKey struct{}
 func worldOf(ts *testscript.TestScript) *sandbox.World { return ts.Value(worldKey{}).(*sandbox.World) }
 
 func setupWorld(env *testscript.Env) error {
-	world, err := sandbox.New(sandbox.Options{})
+	world, err := sandbox.New(sandbox.Options{TrustLogs: true})
 	if err != nil {
 		return err
 	}
@@ -73,7 +77,23 @@ func setupWorld(env *testscript.Env) error {
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "trusted_root.json"), world.TrustedRootJSON(), 0o644); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(env.WorkDir, "logs.yaml"), logsConfig(world, "trusted_root: trusted_root.json"), 0o644); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(env.WorkDir, "config.yaml"), worldConfig(world), 0o644)
+}
+
+// logsConfig is the preset, pointed at a world's logs.
+func logsConfig(world *sandbox.World, trust string) []byte {
+	var each strings.Builder
+	for name, address := range world.Endpoints() {
+		kind := ""
+		if name == "https://"+world.StaticCT.Origin() {
+			kind = ", kind: ct-static"
+		}
+		fmt.Fprintf(&each, "    %s: {url: %q%s}\n", strings.TrimPrefix(name, "https://"), address, kind)
+	}
+	return fmt.Appendf(nil, "database: monitor.db\ntrust: [{%s}]\nlogs:\n  start: zero\n  each:\n%s%s", trust, &each, config.Preset())
 }
 
 // worldConfig is the preset with its ids confirmed, pointed at a world.
@@ -82,7 +102,7 @@ func worldConfig(world *sandbox.World) []byte {
 	return []byte(fmt.Sprintf(`database: monitor.db
 trust: [{trusted_root: trusted_root.json}]
 indexes: {pypi: {url: %q}}
-logs: {ct: off}
+logs: {ct: off, rekor_v2: {mode: off}}
 alerts: {slack: {webhook: "${SLACK_WEBHOOK}"}}
 %s`, world.PyPI.URL(), text))
 }
@@ -158,6 +178,43 @@ func breakCmd(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	mends := ts.Value(mendKey{}).(*[]func())
 	*mends = append(*mends, worldOf(ts).PyPI.Break(sandbox.Fault{Path: args[0], Status: status}))
+}
+
+func plantCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: plant LOG SIZE [WORKFLOW]")
+	}
+	var size uint64
+	_, err := fmt.Sscan(args[1], &size)
+	ts.Check(err)
+	claims := sandbox.ReleaseClaims("1.23.0")
+	if len(args) == 3 {
+		claims.Workflow = args[2]
+	}
+	world, plant := worldOf(ts), sandbox.Plant{At: size - 1, Claims: claims}
+	switch args[0] {
+	case "rekor2":
+		_, err = world.PlantRekor2(world.Rekor2, size, plant)
+	case "ct":
+		_, err = world.PlantCT(world.CT, size, plant)
+	case "static-ct":
+		_, err = world.PlantCT(world.StaticCT, size, plant)
+	default:
+		ts.Fatalf("there is no log %s", args[0])
+	}
+	ts.Check(err)
+}
+
+func tellCmd(ts *testscript.TestScript, _ bool, args []string) {
+	world := worldOf(ts)
+	ledgers := map[string]*sandbox.Ledger{"rekor2": world.Rekor2.Ledger, "ct": world.CT.Ledger, "static-ct": world.StaticCT.Ledger}
+	var index uint64
+	_, err := fmt.Sscan(args[2], &index)
+	ts.Check(err)
+	mend, err := ledgers[args[0]].Tell(sandbox.Lie(args[1]), index)
+	ts.Check(err)
+	mends := ts.Value(mendKey{}).(*[]func())
+	*mends = append(*mends, mend)
 }
 
 func mendCmd(ts *testscript.TestScript, _ bool, _ []string) {

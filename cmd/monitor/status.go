@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
 )
 
@@ -25,6 +27,8 @@ type statusAnswer struct {
 	// Coverage says in words what was looked at and what was not.
 	Coverage []string    `json:"coverage"`
 	Logs     []logStatus `json:"logs"`
+	// NotFollowed are the logs of the trusted roots that are not read.
+	NotFollowed []skippedLog `json:"not_followed"`
 }
 
 // logStatus is where one log stands.
@@ -76,7 +80,7 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := readStatus(c, record, watch.Hash())
+			s, err := a.readStatus(c.Context(), cfg, record, watch.Hash())
 			if err != nil {
 				return err
 			}
@@ -89,9 +93,9 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 }
 
 // readStatus gathers the answer from the record.
-func readStatus(c *cobra.Command, record *db.DB, watchList string) (*statusAnswer, error) {
-	ctx := c.Context()
-	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage), Logs: []logStatus{}}
+func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string) (*statusAnswer, error) {
+	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage),
+		Logs: []logStatus{}, NotFollowed: []skippedLog{}}
 	var err error
 	if s.Projects, err = record.Projects(ctx); err != nil {
 		return nil, err
@@ -117,8 +121,11 @@ func readStatus(c *cobra.Command, record *db.DB, watchList string) (*statusAnswe
 		s.Logs = append(s.Logs, statusOf(l, watchList))
 		s.Coverage = append(s.Coverage, coverageOf(s.Logs[len(s.Logs)-1]))
 	}
-	roots, err := record.TrustedRoots(ctx)
+	set, roots, err := recordedRoots(ctx, record)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.addNotFollowed(a.knownLogs(cfg, set)); err != nil {
 		return nil, err
 	}
 	for _, r := range roots {
@@ -131,12 +138,29 @@ func readStatus(c *cobra.Command, record *db.DB, watchList string) (*statusAnswe
 	return s, nil
 }
 
+// addNotFollowed lists the logs that are not read, and those that will be taken up with the next run.
+func (s *statusAnswer) addNotFollowed(known []knownLog, err error) error {
+	for _, k := range known {
+		inRecord := slices.ContainsFunc(s.Logs, func(l logStatus) bool { return l.Origin == k.origin })
+		switch {
+		case k.skipped != "":
+			s.NotFollowed = append(s.NotFollowed, skippedLog{k.origin, k.kind, k.skipped})
+			s.Coverage = append(s.Coverage, fmt.Sprintf("log %s: not followed: %s", k.origin, k.skipped))
+		case !inRecord:
+			s.Coverage = append(s.Coverage, fmt.Sprintf("log %s: not looked at yet", k.origin))
+		}
+	}
+	return err
+}
+
 // statusOf says where a log stands.
 func statusOf(l audit.LogFacts, watchList string) logStatus {
 	s := logStatus{Origin: l.Origin, Kind: l.Kind, Size: l.Latest, Start: l.Start, Read: l.Read, Proven: l.Proven, CheckedAt: l.CheckedAt,
 		FailingSince: l.FailingSince, Failure: l.Failure, Proofs: l.Ranges}
 	for _, i := range l.Incidents {
-		s.Incidents = append(s.Incidents, i.Kind)
+		if !slices.Contains(s.Incidents, i.Kind) { // once, in however many ways the log contradicts itself
+			s.Incidents = append(s.Incidents, i.Kind)
+		}
 	}
 	for _, r := range l.Ranges {
 		if r.WatchList != watchList {
@@ -148,12 +172,18 @@ func statusOf(l audit.LogFacts, watchList string) logStatus {
 
 // coverageOf says in words what was proven of a log.
 func coverageOf(l logStatus) string {
-	text := fmt.Sprintf("log %s: entries %d to %d proven complete, %d behind", l.Origin, l.Start, l.Proven, l.Size-min(l.Proven, l.Size))
+	text := fmt.Sprintf("log %s: no entry proven yet", l.Origin)
+	if l.Proven > l.Start {
+		text = fmt.Sprintf("log %s: entries %d to %d proven complete", l.Origin, l.Start, l.Proven-1)
+	}
+	if l.Size > l.Proven {
+		text += fmt.Sprintf(", %d behind", l.Size-l.Proven)
+	}
 	if l.Start > 0 {
-		text += fmt.Sprintf("; what lies before %d was not looked at", l.Start)
+		text += fmt.Sprintf("; what lies before entry %d was not looked at", l.Start)
 	}
 	if l.Reopened > 0 {
-		text += fmt.Sprintf("; %d entries were read with another watch list, and not looked at again", l.Reopened)
+		text += fmt.Sprintf("; %d entries were read with another watch list, and not looked at again: `monitor follow --reread` does", l.Reopened)
 	}
 	return text
 }

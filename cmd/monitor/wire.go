@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -110,6 +111,23 @@ func (a *app) keepRoots(ctx context.Context, record *db.DB, set *trust.Set) erro
 		}
 	}
 	return nil
+}
+
+// recordedRoots are the trusted roots that were used last, from the record.
+func recordedRoots(ctx context.Context, record *db.DB) (*trust.Set, []audit.TrustedRoot, error) {
+	roots, err := record.TrustedRoots(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	set := &trust.Set{}
+	for _, r := range roots {
+		parsed, err := trust.FromJSON(r.Source, r.Body)
+		if err != nil {
+			return nil, nil, fmt.Errorf("trusted root %s of the record: %w", r.SHA256, err)
+		}
+		set.Roots = append(set.Roots, *parsed)
+	}
+	return set, roots, nil
 }
 
 // tufClient lets a TUF client make its requests through the polite one, which knows budgets, caps and retries.

@@ -2,8 +2,6 @@ package attest
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -302,17 +300,13 @@ func (r *run) checkSET(ev *evidence, entry *Entry, e *protorekor.TransparencyLog
 		r.skip(CheckSET, "without the log's key")
 		return false
 	}
-	key, ok := log.PublicKey.(*ecdsa.PublicKey)
-	if !ok {
-		r.fail(CheckSET, "the log's key is a %T: only logs with ECDSA keys make such timestamps", log.PublicKey)
-		return false
-	}
-	// RFC 8785 canonical JSON: with members in order, base64, hex and integers there is nothing left to escape or round.
-	payload := fmt.Sprintf(`{"body":"%s","integratedTime":%d,"logID":"%s","logIndex":%d}`,
-		base64.StdEncoding.EncodeToString(e.GetCanonicalizedBody()), e.GetIntegratedTime(), entry.LogID, e.GetLogIndex())
-	digest := sha256.Sum256([]byte(payload))
-	if !ecdsa.VerifyASN1(key, digest[:], e.GetInclusionPromise().GetSignedEntryTimestamp()) {
+	promise := tlog.Promise{Body: e.GetCanonicalizedBody(), IntegratedTime: e.GetIntegratedTime(), LogID: entry.LogID, LogIndex: e.GetLogIndex()}
+	switch err := promise.Verify(log.PublicKey, e.GetInclusionPromise().GetSignedEntryTimestamp()); {
+	case errors.Is(err, tlog.ErrNotPromised):
 		r.fail(CheckSET, "the log's key did not sign this entry with index %d and time %s", entry.LogIndex, stamp(entry.IntegratedTime))
+		return false
+	case err != nil:
+		r.fail(CheckSET, "%v", err)
 		return false
 	}
 	r.pass(CheckSET, "%s", stamp(entry.IntegratedTime))

@@ -16,7 +16,12 @@ import (
 // LogStore is the record of one log.
 type LogStore interface {
 	tlog.Store[LogHit]
-	// Failed notes that the log could not be read.
+	// Reopened returns a store for the first range that was proven with another watch list than today's, and the range; a nil
+	// store if there is none.
+	Reopened(ctx context.Context) (store tlog.Store[LogHit], from, to uint64, err error)
+	// Followed notes that a run came to its end, and Failed that the log could not be read: a run that fails after others
+	// which did so goes on failing, though the log may answer some of its questions.
+	Followed(ctx context.Context) error
 	Failed(ctx context.Context, now time.Time, problem string) error
 }
 
@@ -31,8 +36,8 @@ type LogTarget struct {
 	Start func(ctx context.Context, size uint64) (uint64, error)
 	// Until stops there; 0 is the log's end.
 	Until uint64
-	// Frozen says that the trusted root ended the log's validity.
-	Frozen bool
+	// FrozenAt is when the trusted root ended the log's validity; zero where it has not.
+	FrozenAt time.Time
 }
 
 // LogSummary is what following one log gave.
@@ -46,7 +51,11 @@ type LogSummary struct {
 	Proven uint64 `json:"proven"`
 	Hits   int    `json:"hits"`
 	Bytes  int64  `json:"bytes"`
-	Stale  bool   `json:"stale_checkpoint,omitempty"`
+	// Reread counts the entries that were read again, because they had been read with another watch list.
+	Reread uint64 `json:"reread,omitempty"`
+	// Seconds is how long the run took.
+	Seconds float64 `json:"seconds"`
+	Stale   bool    `json:"stale_checkpoint,omitempty"`
 	// Misbehaviours are rules about logs.
 	Misbehaviours []string `json:"misbehaviours,omitempty"`
 	Trouble       string   `json:"trouble,omitempty"`
@@ -57,6 +66,8 @@ type LogFollower struct {
 	Clock    clock.Clock
 	Logger   *slog.Logger
 	Parallel int
+	// Reread reads again what was proven with another watch list than today's.
+	Reread bool
 	// Progress is told how many leaves of a log were read; may be nil. It is called from several goroutines.
 	Progress func(origin string, leaves uint64)
 }
@@ -75,11 +86,18 @@ func (f *LogFollower) Follow(ctx context.Context, targets []LogTarget) ([]LogSum
 }
 
 func (f *LogFollower) follow(ctx context.Context, t LogTarget) (LogSummary, error) {
-	follower := &tlog.Follower[LogHit]{Source: t.Source, Store: t.Store, Scan: t.Scan, Inspect: t.Inspect, Start: t.Start, Frozen: t.Frozen,
-		Clock: f.Clock, Logger: f.Logger.With("log", t.Origin), Parallel: f.Parallel}
-	if f.Progress != nil {
-		follower.Progress = func(leaves uint64) { f.Progress(t.Origin, leaves) }
+	began := f.Clock.Now()
+	s, err := f.run(ctx, t)
+	if err == nil && f.Reread && s.Trouble == "" && len(s.Misbehaviours) == 0 {
+		err = f.reread(ctx, t, &s)
 	}
+	s.Seconds = f.Clock.Now().Sub(began).Seconds()
+	return s, err
+}
+
+// run follows a log to its head.
+func (f *LogFollower) run(ctx context.Context, t LogTarget) (LogSummary, error) {
+	follower := f.follower(t)
 	out, err := follower.Follow(ctx, t.Until)
 	s := LogSummary{Origin: t.Origin, Kind: t.Kind, Size: out.Checkpoint.Size, From: out.From, To: out.To, Proven: out.Proven,
 		Hits: out.Hits, Bytes: out.Bytes, Stale: out.Stale}
@@ -88,13 +106,71 @@ func (f *LogFollower) follow(ctx context.Context, t LogTarget) (LogSummary, erro
 	}
 	switch {
 	case err == nil:
-		return s, nil
+		return s, t.Store.Followed(ctx)
 	case ctx.Err() != nil:
 		return s, err
 	}
 	s.Trouble = oneLine(err.Error(), 400)
 	f.Logger.Warn("log could not be followed to its end", "log", t.Origin, "error", err)
 	return s, t.Store.Failed(ctx, f.Clock.Now(), err.Error())
+}
+
+// follower makes the follower of a log.
+func (f *LogFollower) follower(t LogTarget) *tlog.Follower[LogHit] {
+	follower := &tlog.Follower[LogHit]{Source: t.Source, Store: t.Store, Scan: t.Scan, Inspect: t.Inspect, Start: t.Start, FrozenAt: t.FrozenAt,
+		Clock: f.Clock, Logger: f.Logger.With("log", t.Origin), Parallel: f.Parallel}
+	if f.Progress != nil {
+		follower.Progress = func(leaves uint64) { f.Progress(t.Origin, leaves) }
+	}
+	return follower
+}
+
+// rereadEntries is how many entries are read again before they are proven: until then, what was found is in memory.
+const rereadEntries = 16_384
+
+// reread reads again what was proven with another watch list, and proves it again: of what was proven, the record has no
+// hashes.
+func (f *LogFollower) reread(ctx context.Context, t LogTarget, s *LogSummary) error {
+	state, err := t.Store.State(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		store, from, to, err := t.Store.Reopened(ctx)
+		if err != nil || store == nil {
+			return err
+		}
+		follower := f.follower(t)
+		follower.Source, follower.Store = heldSource{t.Source, state.Checkpoint}, store
+		follower.Start = func(context.Context, uint64) (uint64, error) { return from, nil }
+		follower.BatchEntries, follower.ProveEntries = rereadEntries, rereadEntries
+		out, err := follower.Follow(ctx, to)
+		s.Reread += max(out.Proven, from) - from
+		s.Hits, s.Bytes = s.Hits+out.Hits, s.Bytes+out.Bytes
+		for _, m := range out.Misbehaviours {
+			s.Misbehaviours = append(s.Misbehaviours, string(m.Kind))
+		}
+		switch {
+		case err == nil && out.Proven < to: // it misbehaved
+			return nil
+		case err != nil && ctx.Err() == nil:
+			s.Trouble = oneLine(err.Error(), 400)
+			f.Logger.Warn("log could not be read again", "log", t.Origin, "from", from, "to", to, "error", err)
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// heldSource is a log as of a checkpoint that was verified before.
+type heldSource struct {
+	tlog.Source
+	checkpoint tlog.SignedCheckpoint
+}
+
+func (h heldSource) Checkpoint(context.Context) (tlog.SignedCheckpoint, error) {
+	return h.checkpoint, nil
 }
 
 // LogRecord is the record as judging the logs uses it.
@@ -105,8 +181,16 @@ type LogRecord interface {
 	SettleLogs(ctx context.Context, now time.Time, a Assessment, channels []string) ([]Change, error)
 }
 
+// LogStanding is what the trusted roots and the configuration say of a log. The zero value is a log that is followed and open.
+type LogStanding struct {
+	// Frozen says that the trusted root ended the log's validity: it is not expected to grow.
+	Frozen bool
+	// NotFollowed says that nobody asks the log any more: that it cannot be reached is no trouble then.
+	NotFollowed bool
+}
+
 // SettleLogs judges every log and every proven hit, and writes what came of it.
-func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies map[string]identity.Policy, frozen map[string]bool, now time.Time, channels []string) ([]Change, error) {
+func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies map[string]identity.Policy, standings map[string]LogStanding, now time.Time, channels []string) ([]Change, error) {
 	j := &Judge{Rules: rules, Now: now.UTC().Truncate(time.Microsecond)}
 	var a Assessment
 	logs, err := record.Logs(ctx)
@@ -114,7 +198,7 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 		return nil, err
 	}
 	for _, l := range logs {
-		l.Frozen = frozen[l.Origin]
+		l.LogStanding = standings[l.Origin]
 		a.merge(j.Log(l))
 	}
 	seen := map[string]bool{}

@@ -1,356 +1,196 @@
 package audit_test
 
 import (
-	"bufio"
-	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
+	"slices"
 	"testing"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
-	"github.com/rekoncile/rekoncile/internal/audit"
-	"github.com/rekoncile/rekoncile/internal/clock"
-	"github.com/rekoncile/rekoncile/internal/db"
-	"github.com/rekoncile/rekoncile/internal/fetch"
-	"github.com/rekoncile/rekoncile/internal/identity"
-	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/sandbox"
-	"github.com/rekoncile/rekoncile/internal/tlog"
-	"github.com/rekoncile/rekoncile/internal/trust"
 )
 
-const benchOrigin = "bench.example"
-
-// benchServer is what the server process tells about itself on its first line.
-type benchServer struct {
-	URL     string
-	Key     []byte
-	Size    uint64
-	Leaf    int // bytes, on average
-	Trusted []byte
-}
-
-// TestServeBenchLog is the server process of BenchmarkFollowRekorV2: it makes a log of as many entries as the environment
-// says, with real certificates, and serves it until its input ends.
-func TestServeBenchLog(t *testing.T) {
-	var size, delay int
-	if _, err := fmt.Sscan(os.Getenv("BENCH_LOG"), &size, &delay); err != nil {
-		t.Skip("skipped: it is for the benchmark")
-	}
-	w, err := sandbox.New(sandbox.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var certs []string
-	for i := range 64 {
-		c := sandbox.ReleaseClaims("1.23.0")
-		c.Repository = fmt.Sprintf("organization%d/project-%d", i, i)
-		s, err := w.Fulcio.NewSigner(c, sandbox.CertificateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		certs = append(certs, base64.StdEncoding.EncodeToString(s.Certificate.Raw))
-	}
-	files := map[string][]byte{}
-	hashes, bytes := make([][]byte, 0, size), 0
-	var bundle []byte
-	for i := range size {
-		digest := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
-		leaf := fmt.Appendf(nil, `{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":{"algorithm":"SHA2_256","digest":"%s"},"signature":{"content":"%s","verifier":{"keyDetails":"PKIX_ECDSA_P256_SHA_256","x509Certificate":{"rawBytes":"%s"}}}}}}`,
-			base64.StdEncoding.EncodeToString(digest[:]), base64.StdEncoding.EncodeToString(append(digest[:], digest[:]...)), certs[i%len(certs)])
-		h := tlog.LeafHash(leaf)
-		hashes, bytes = append(hashes, h[:]), bytes+len(leaf)
-		bundle = append(binary.BigEndian.AppendUint16(bundle, uint16(len(leaf))), leaf...)
-		if i%256 == 255 || i == size-1 {
-			path := tilePath("entries", i/256)
-			if i%256 != 255 {
-				path += fmt.Sprintf(".p/%d", i%256+1)
+// BenchmarkFollowRekorV2 follows 262,144 entries over loopback HTTP, from fetching to the database, in one run with its
+// baselines: fetching the same bundles with net/http and hashing them into the root. What is compared is the processor time of
+// the following process alone; the tasks take turns, and each figure is the median of its rounds.
+func BenchmarkFollowRekorV2(b *testing.B) {
+	const size, parallel, rounds = 262_144, 8, 7
+	log := serveBenchLog(b, size, 0)
+	for b.Loop() {
+		var fetch, reusing, one, many []float64
+		var use benchUse
+		for i := range rounds {
+			run := func(do string, watched int) float64 {
+				use = benchTask{Do: do, Log: log, Parallel: parallel, Watched: watched, Record: filepath.Join(b.TempDir(), "monitor.db")}.run(b)
+				return use.CPU.Seconds()
 			}
-			files[path], bundle = bundle, nil
+			fetch, reusing = append(fetch, run("fetch", 0)), append(reusing, run("fetch-reusing", 0))
+			many, one = append(many, run("follow", 10_000)), append(one, run("follow", 1))
+			b.Logf("round %d: CPU seconds: fetch %.3f, fetch-reusing %.3f, follow %.3f, follow 10,000 %.3f", i+1, fetch[i], reusing[i], one[i], many[i])
 		}
+		b.ReportMetric(median(one)/median(fetch), "follow/fetch")
+		b.ReportMetric(median(one)/median(reusing), "follow/fetch-reusing")
+		b.ReportMetric(median(many)/median(one), "10000-watched/one")
+		b.ReportMetric(size/median(fetch), "fetch-entries/cpu-s")
+		b.ReportMetric(size/median(reusing), "fetch-reusing-entries/cpu-s")
+		b.ReportMetric(size/median(one), "follow-entries/cpu-s")
+		b.ReportMetric(float64(use.Bytes)/size, "bytes/entry")
+		b.ReportMetric(float64(use.Requests), "requests")
 	}
-	secret, public, err := note.GenerateKey(rand.Reader, benchOrigin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := note.NewSigner(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := merkleRoot(hashes)
-	checkpoint, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s\n%d\n%s\n", benchOrigin, size, base64.StdEncoding.EncodeToString(root))}, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files["checkpoint"] = checkpoint
-	key, err := base64.StdEncoding.DecodeString(strings.SplitN(public, "+", 3)[2])
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if delay > 0 {
-			_ = clock.Sleep(q.Context(), clock.Real(), time.Duration(delay)*time.Millisecond)
+	b.ReportMetric(float64(log.Leaf), "leaf-bytes")
+}
+
+func median(all []float64) float64 {
+	all = slices.Sorted(slices.Values(all))
+	return (all[len(all)/2] + all[(len(all)-1)/2]) / 2
+}
+
+// BenchmarkFollowWithLatency follows with 200 ms a request and 32 in flight: the ratio is of what that allows. It is of the
+// time on the clock, so that the best round is the one that other work on the machine disturbed least.
+func BenchmarkFollowWithLatency(b *testing.B) {
+	const parallel, latency, rounds = 32, 200 * time.Millisecond, 3
+	const size = 20 * parallel * 256
+	log := serveBenchLog(b, size, latency)
+	for b.Loop() {
+		ideal := size / 256 / parallel * latency
+		var ratios []float64
+		for range rounds {
+			use := benchTask{Do: "follow", Log: log, Parallel: parallel, Watched: 1, Record: filepath.Join(b.TempDir(), "monitor.db")}.run(b)
+			ratios = append(ratios, ideal.Seconds()/use.Wall.Seconds())
 		}
-		body, ok := files[strings.TrimPrefix(q.URL.Path, "/api/v2/")]
-		if !ok {
-			http.NotFound(w, q)
-			return
-		}
-		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-		_, _ = w.Write(body)
-	})}
-	go server.Serve(l)
-	if err := json.NewEncoder(os.Stderr).Encode(benchServer{"http://" + l.Addr().String(), key[1:], uint64(size), bytes / size, w.TrustedRootJSON()}); err != nil {
-		t.Fatal(err)
+		b.ReportMetric(slices.Max(ratios), "of-what-latency-allows")
+		b.ReportMetric(median(ratios), "of-what-latency-allows-median")
 	}
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	server.Close()
 }
 
-func tilePath(name string, i int) string {
-	if i >= 1000 {
-		return fmt.Sprintf("tile/%s/x%03d/%03d", name, i/1000, i%1000)
-	}
-	return fmt.Sprintf("tile/%s/%03d", name, i)
-}
-
-// merkleRoot is RFC 6962's definition, level by level.
-func merkleRoot(hashes [][]byte) []byte {
-	if len(hashes) == 1 {
-		return hashes[0]
-	}
-	k := 1
-	for k*2 < len(hashes) {
-		k *= 2
-	}
-	sum := sha256.Sum256(append(append([]byte{1}, merkleRoot(hashes[:k])...), merkleRoot(hashes[k:])...))
-	return sum[:]
-}
-
-// startBenchServer starts the server process.
-func startBenchServer(b *testing.B, size, delay int) benchServer {
-	b.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestServeBenchLog$")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("BENCH_LOG=%d %d", size, delay))
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := cmd.StderrPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		in.Close()
-		_ = cmd.Wait() // its work is done
-	})
-	var s benchServer
-	if err := json.NewDecoder(bufio.NewReader(out)).Decode(&s); err != nil {
-		b.Fatal(err)
-	}
-	return s
-}
-
-// cpu is the processor time that this process used so far.
-func cpu(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// fetchAndHash is the baseline: the same bundles by net/http, hashed into the root.
-func (s benchServer) fetchAndHash(b *testing.B, parallel int) {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: parallel, DisableCompression: true}}
-	defer client.CloseIdleConnections()
-	hashes := make([][sha256.Size]byte, s.Size)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range parallel {
-		wg.Go(func() {
-			hash := sha256.New()
-			for {
-				n := int(next.Add(1)) - 1
-				if uint64(n)*256 >= s.Size {
-					return
+// BenchmarkFollowMemory measures the memory that following logs of several sizes takes at most, the process as the system
+// counts it and the part that Go's runtime holds.
+func BenchmarkFollowMemory(b *testing.B) {
+	const rounds = 3
+	for _, size := range []int{262_144, 1_048_576, 4_194_304} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			log := serveBenchLog(b, size, 0)
+			for b.Loop() {
+				var resident, runtime []float64
+				for range rounds {
+					use := benchTask{Do: "follow", Log: log, Parallel: 8, Watched: 1, Record: filepath.Join(b.TempDir(), "monitor.db")}.run(b)
+					resident = append(resident, float64(use.PeakRSS)/(1<<20))
+					runtime = append(runtime, float64(use.PeakRuntime)/(1<<20))
 				}
-				path := tilePath("entries", n)
-				if rest := s.Size - uint64(n)*256; rest < 256 {
-					path += fmt.Sprintf(".p/%d", rest)
-				}
-				resp, err := client.Get(s.URL + "/api/v2/" + path)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				body := make([]byte, resp.ContentLength)
-				_, err = io.ReadFull(resp.Body, body)
-				resp.Body.Close()
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				for i := n * 256; len(body) > 0; i++ {
-					length := int(binary.BigEndian.Uint16(body))
-					hash.Reset()
-					hash.Write([]byte{0})
-					hash.Write(body[2 : 2+length])
-					hash.Sum(hashes[i][:0])
-					body = body[2+length:]
-				}
+				b.ReportMetric(slices.Max(resident), "MiB-resident")
+				b.ReportMetric(slices.Max(runtime), "MiB-runtime")
 			}
 		})
 	}
-	wg.Wait()
-	for level := hashes; len(level) > 1; level = level[:(len(level)+1)/2] {
-		var node [1 + 2*sha256.Size]byte
-		node[0] = 1
-		for i := range len(level) / 2 {
-			copy(node[1:], level[2*i][:])
-			copy(node[1+sha256.Size:], level[2*i+1][:])
-			level[i] = sha256.Sum256(node[:])
-		}
-		if len(level)%2 == 1 {
-			level[len(level)/2] = level[len(level)-1]
-		}
-	}
 }
 
-// follow follows the log from zero into a new record, watching so many repositories.
-func (s benchServer) follow(b *testing.B, parallel, watched int) audit.LogSummary {
-	ctx := context.Background()
-	record, err := db.Open(ctx, filepath.Join(b.TempDir(), "monitor.db"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer record.Close()
-	var names []identity.Watched
-	for i := range watched {
-		names = append(names, identity.Watched{Project: "p", Repository: fmt.Sprintf("watched%d/repository-%d", i, i)})
-	}
-	watch, err := identity.NewWatchList(names)
-	if err != nil {
-		b.Fatal(err)
-	}
-	root, err := trust.FromJSON("bench", s.Trusted)
-	if err != nil {
-		b.Fatal(err)
-	}
-	verifier, err := tlog.NewTiledVerifier(benchOrigin, ed25519.PublicKey(s.Key))
-	if err != nil {
-		b.Fatal(err)
-	}
-	client := fetch.New(fetch.Options{Clock: clock.Real(), Allow: fetch.Allow{Hosts: []string{"127.0.0.1"}}})
-	defer client.Close()
-	source, err := rekor.NewTileLog(rekor.Options{URL: s.URL, Origin: benchOrigin, Verifier: verifier, Fetch: client})
-	if err != nil {
-		b.Fatal(err)
-	}
-	store, err := record.Log(ctx, db.LogName{Origin: benchOrigin, Kind: "rekor-v2", URL: s.URL}, watch.Hash())
-	if err != nil {
-		b.Fatal(err)
-	}
-	inspector := &audit.LeafInspector{Watch: watch, Roots: &trust.Set{Roots: []trust.Root{*root}}}
-	follower := &audit.LogFollower{Clock: clock.Real(), Logger: slog.New(slog.DiscardHandler), Parallel: parallel}
-	got, err := follower.Follow(ctx, []audit.LogTarget{{Origin: benchOrigin, Source: source, Store: store, Scan: rekor.NewScanner(watch).Scan,
-		Inspect: inspector.Entry, Start: func(context.Context, uint64) (uint64, error) { return 0, nil }}})
-	if err != nil || got[0].Proven != s.Size || got[0].Hits != 0 {
-		b.Fatalf("%+v, %v", got, err)
-	}
-	return got[0]
-}
-
-// BenchmarkFollowRekorV2 follows 262,144 entries over loopback HTTP, fetch to database, in one run with its baseline:
-// fetching the same bundles and hashing them into the root. The ratio is of processor time.
-func BenchmarkFollowRekorV2(b *testing.B) {
-	const size, parallel = 262_144, 8
-	s := startBenchServer(b, size, 0)
-	s.fetchAndHash(b, parallel) // warm
-	for b.Loop() {
-		t0 := cpu(b)
-		s.fetchAndHash(b, parallel)
-		t1 := cpu(b)
-		one := s.follow(b, parallel, 1)
-		t2 := cpu(b)
-		s.follow(b, parallel, 10_000)
-		t3 := cpu(b)
-		base, follow, many := t1-t0, t2-t1, t3-t2
-		b.ReportMetric(float64(size)/base.Seconds(), "baseline-entries/cpu-s")
-		b.ReportMetric(float64(size)/follow.Seconds(), "follow-entries/cpu-s")
-		b.ReportMetric(follow.Seconds()/base.Seconds(), "follow/baseline")
-		b.ReportMetric(many.Seconds()/follow.Seconds(), "10000-watched/one")
-		b.ReportMetric(float64(one.Bytes)/float64(size), "bytes/entry")
-	}
-	b.ReportMetric(float64(s.Leaf), "leaf-bytes")
-}
-
-// BenchmarkFollowWithLatency follows with 200 ms a request and 32 in flight: the ratio is of what that allows.
-func BenchmarkFollowWithLatency(b *testing.B) {
-	const size, parallel = 32 * 256 * 20, 32
-	s := startBenchServer(b, size, 200)
-	for b.Loop() {
-		start := clock.Real().Now()
-		s.follow(b, parallel, 1)
-		took := clock.Real().Now().Sub(start)
-		ideal := time.Duration(size/256/parallel) * 200 * time.Millisecond
-		b.ReportMetric(ideal.Seconds()/took.Seconds(), "of-what-latency-allows")
-	}
-}
-
-// BenchmarkFollowMemory measures the largest heap while following logs of two sizes.
-func BenchmarkFollowMemory(b *testing.B) {
+// BenchmarkRestart takes up records of logs of two sizes again: from opening the record to the last proof, with nothing
+// new in the log, and with some entries that are. Each figure is the median of its rounds.
+func BenchmarkRestart(b *testing.B) {
+	const rounds = 5
 	for _, size := range []int{262_144, 1_048_576} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			s := startBenchServer(b, size, 0)
+			log := serveBenchLog(b, size, 0)
+			before := log
+			before.URL, before.Size = log.URL+"/before", log.Size-benchGrowth
 			for b.Loop() {
-				done := make(chan struct{})
-				var most uint64
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					var m runtime.MemStats
-					for {
-						runtime.ReadMemStats(&m)
-						most = max(most, m.Sys-m.HeapReleased)
-						select {
-						case <-done:
-							return
-						default:
-						}
-						_ = clock.Sleep(context.Background(), clock.Real(), 20*time.Millisecond)
+				task := benchTask{Do: "follow", Log: before, Parallel: 8, Watched: 1, Record: filepath.Join(b.TempDir(), "monitor.db")}
+				task.run(b)
+				record, err := os.ReadFile(task.Record)
+				if err != nil {
+					b.Fatal(err)
+				}
+				var idle, grown []float64
+				var idleUse, grownUse benchUse
+				for range rounds {
+					task.Log, task.Record = before, filepath.Join(b.TempDir(), "monitor.db")
+					if err := os.WriteFile(task.Record, record, 0o600); err != nil {
+						b.Fatal(err)
 					}
-				})
-				s.follow(b, 8, 1)
-				close(done)
-				wg.Wait()
-				b.ReportMetric(float64(most)/(1<<20), "MiB-peak")
+					idleUse = task.run(b)
+					task.Log = log
+					grownUse = task.run(b)
+					idle, grown = append(idle, idleUse.Wall.Seconds()*1000), append(grown, grownUse.Wall.Seconds()*1000)
+				}
+				b.ReportMetric(median(idle), "ms-to-nothing-new")
+				b.ReportMetric(float64(idleUse.Requests), "requests-to-nothing-new")
+				b.ReportMetric(median(grown), fmt.Sprintf("ms-to-%d-more", benchGrowth))
+				b.ReportMetric(float64(grownUse.Requests), fmt.Sprintf("requests-to-%d-more", benchGrowth))
 			}
 		})
 	}
+}
+
+// BenchmarkBytesADay measures what entries of CT logs weigh on the wire, in both forms, as they are and with gzip, and tells
+// what that is in a day at 100 and at 230 entries a second.
+func BenchmarkBytesADay(b *testing.B) {
+	const certificates = 1024 // four full tiles
+	w, _ := newWorld(b, 1)
+	for i := range certificates {
+		if _, err := w.Fulcio.NewSigner(strangersClaims(i), sandbox.CertificateOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, form := range []struct {
+		name    string
+		paths   []string
+		entries int
+	}{
+		{"rfc6962", []string{w.CT.URL() + "/ct/v1/get-entries?start=0&end=999"}, 1000},
+		{"static", []string{w.StaticCT.URL() + "/tile/data/000", w.StaticCT.URL() + "/tile/data/001", w.StaticCT.URL() + "/tile/data/002"}, 768},
+	} {
+		b.Run(form.name, func(b *testing.B) {
+			for b.Loop() {
+				plain, zipped := 0, 0
+				for _, url := range form.paths {
+					body := get(b, url)
+					plain, zipped = plain+len(body), zipped+len(gzipped(b, body))
+				}
+				for _, coding := range []struct {
+					name  string
+					bytes int
+				}{{"", plain}, {"-gzip", zipped}} {
+					each := float64(coding.bytes) / float64(form.entries)
+					b.ReportMetric(each, "bytes/entry"+coding.name)
+					for _, rate := range []float64{100, 230} {
+						b.ReportMetric(each*rate*24*60*60/1e9, fmt.Sprintf("GB/day-at-%.0f/s%s", rate, coding.name))
+					}
+				}
+			}
+		})
+	}
+}
+
+// get reads an answer without a content coding.
+func get(b *testing.B, url string) []byte {
+	b.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
+	resp, err := client.Get(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		b.Fatalf("%s: status %d, %v", url, resp.StatusCode, err)
+	}
+	return body
+}
+
+func gzipped(b *testing.B, body []byte) []byte {
+	b.Helper()
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	if _, err := z.Write(body); err != nil {
+		b.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return out.Bytes()
 }

@@ -20,7 +20,8 @@ const (
 // LogHit is what is kept of a leaf that concerns a watched name.
 type LogHit struct {
 	Kind HitKind `json:"kind"`
-	// Class says what it has to do with the watched name, Project whose name that is ("" where it is nobody's alone).
+	// Class says what it has to do with the watched name, Project whose name that is ("" where it is nobody's alone): those
+	// of its first certificate or key that has to do with one.
 	Class   string `json:"class"`
 	Project string `json:"project,omitempty"`
 	// Leaf is what the tree commits to.
@@ -40,16 +41,18 @@ type LogHit struct {
 
 // HitCert is a certificate in a hit: the very one that matched.
 type HitCert struct {
-	IssuerKeyHash string             `json:"issuer_key_hash"` // "" where no chain was verified
-	TBSSHA256     string             `json:"tbs_sha256"`
-	SHA256        string             `json:"sha256,omitempty"` // "" for a precertificate
-	Serial        string             `json:"serial"`
-	NotBefore     time.Time          `json:"not_before"`
-	NotAfter      time.Time          `json:"not_after"`
-	Identity      *identity.Identity `json:"identity,omitempty"`
-	Problem       string             `json:"problem,omitempty"` // why the identity cannot be read, or no chain verified
-	Chained       bool               `json:"chained"`
-	DER           []byte             `json:"-"` // nil for a precertificate
+	// Match is what the certificate itself has to do with a watched name.
+	Match         identity.WatchMatch `json:"match"`
+	IssuerKeyHash string              `json:"issuer_key_hash"` // "" where no chain was verified
+	TBSSHA256     string              `json:"tbs_sha256"`
+	SHA256        string              `json:"sha256,omitempty"` // "" for a precertificate
+	Serial        string              `json:"serial"`
+	NotBefore     time.Time           `json:"not_before"`
+	NotAfter      time.Time           `json:"not_after"`
+	Identity      *identity.Identity  `json:"identity,omitempty"`
+	Problem       string              `json:"problem,omitempty"` // why the identity cannot be read, or no chain verified
+	Chained       bool                `json:"chained"`
+	DER           []byte              `json:"-"` // nil for a precertificate
 }
 
 // SAN is the subject of the hit's first readable certificate.

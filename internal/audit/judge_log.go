@@ -16,8 +16,7 @@ type LogFacts struct {
 	GrewAt, CheckedAt time.Time
 	FailingSince      time.Time
 	Failure           string
-	// Frozen says that the trusted root ended the log's validity: it is not expected to grow.
-	Frozen bool
+	LogStanding
 	// Coverage of the log.
 	Start, Read, Proven, Latest uint64
 	Known                       bool
@@ -33,12 +32,14 @@ type ProvenRange struct {
 	Bytes     int64     `json:"bytes"`
 }
 
-// Incident is a log's misbehaviour with its evidence.
+// Incident is a log's misbehaviour with its evidence. There is one for each contradiction.
 type Incident struct {
 	Kind      string // a rule about logs
 	FirstSeen time.Time
 	Detail    string
 	Evidence  []byte // JSON
+	// Unkept counts how often the log was met in further contradictions of the kind, of which no evidence is kept.
+	Unkept int
 }
 
 // HitFacts is a proven hit.
@@ -57,12 +58,12 @@ func (j *Judge) Log(l LogFacts) Assessment {
 	s := Subject{LogOrigin: l.Origin}
 	for _, i := range l.Incidents {
 		a.wrong(j, i.Kind, s, i.FirstSeen, Finding{
-			Summary:  fmt.Sprintf("log %s: %s", l.Origin, oneLine(i.Detail, 400)),
+			Summary:  fmt.Sprintf("log %s: %s%s", l.Origin, oneLine(i.Detail, 400), l.besides(i.Kind)),
 			Expected: "a log that only ever grows, and whose entries hash to the roots that it signs",
 			Evidence: []Evidence{{Kind: "log-incident", URL: l.URL, At: i.FirstSeen, Detail: i.Kind, Data: i.Evidence}},
 		})
 	}
-	if !l.FailingSince.IsZero() {
+	if !l.FailingSince.IsZero() && !l.NotFollowed {
 		a.wrong(j, SourceUnreachable, s, l.FailingSince, Finding{
 			Summary:  fmt.Sprintf("log %s cannot be read", l.Origin),
 			Expected: "an answer from the log",
@@ -83,6 +84,24 @@ func (j *Judge) Log(l LogFacts) Assessment {
 		})
 	}
 	return a
+}
+
+// besides says how many contradictions of a kind there are where it is more than one: the first of them tells what.
+func (l *LogFacts) besides(kind string) string {
+	n, more := 0, ""
+	for _, i := range l.Incidents {
+		if i.Kind != kind {
+			continue
+		}
+		n++
+		if i.Unkept > 0 {
+			more = ", and more of which no evidence is kept"
+		}
+	}
+	if n == 1 && more == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%d contradictions%s)", n, more)
 }
 
 // Hit judges a leaf that concerns a watched name. policies are by project; what a grade expects is fine.
@@ -122,8 +141,12 @@ func (j *Judge) hitCertificate(a *Assessment, h HitFacts, c HitCert, policies ma
 			Expected: "a certificate whose identity can be read"})
 		return
 	}
-	policy, ok := policies[h.Project]
-	s := Subject{Project: h.Project, Certificate: c.TBSSHA256}
+	switch c.Match.Class {
+	case identity.WatchEmail, identity.WatchKey, identity.WatchOwner:
+		return // watched besides the project's own name: what they sign is recorded, and judged where it is on a file
+	}
+	policy, ok := policies[c.Match.Project]
+	s := Subject{Project: c.Match.Project, Certificate: c.TBSSHA256}
 	switch {
 	case !ok:
 		a.wrong(j, LookalikeIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
@@ -137,11 +160,24 @@ func (j *Judge) hitCertificate(a *Assessment, h HitFacts, c HitCert, policies ma
 		// repository of his own: what anyone can make at will is no alarm. Of a published file it would be.
 		if judged.Class == identity.ClassOther || judged.Class == identity.ClassThirdPartyCI || judged.Class == identity.ClassForeignCaller {
 			a.wrong(j, LookalikeIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
-				Summary: fmt.Sprintf("a certificate was issued to %s, which is not %s", who, policy.Repository.Name), Expected: "no identity that resembles a watched name"})
+				Summary: fmt.Sprintf("a certificate was issued to %s, which %s", who, resembles(c.Match.Lookalike, policy.Repository.Name)), Expected: "no identity that resembles a watched name"})
 			return
 		}
 		leaf.Detail += "; " + oneLine(why(judged), 400)
 		a.wrong(j, UnexpectedIdentity, s, h.FirstSeen, Finding{Log: ref, Identity: identityRef(c.Identity), Evidence: []Evidence{leaf},
 			Summary: fmt.Sprintf("a certificate was issued to %s", who), Expected: "an identity of one of the grades of " + policy.Repository.Name})
 	}
+}
+
+// resembles says in which way an identity is not a repository.
+func resembles(how identity.Lookalike, repository string) string {
+	switch how {
+	case identity.LookalikeName:
+		return "resembles the name " + repository
+	case identity.LookalikeHost:
+		return "has the name " + repository + " at another place than github.com"
+	case identity.LookalikeSpelling:
+		return "spells the name " + repository + " in another way"
+	}
+	return "is not " + repository
 }

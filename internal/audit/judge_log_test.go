@@ -15,16 +15,19 @@ func TestLogRules(t *testing.T) {
 		edit func(*LogFacts)
 		want []string
 	}{
-		"honest":                       {func(*LogFacts) {}, nil},
-		"a bad checkpoint":             {func(l *LogFacts) { l.Incidents = []Incident{{Kind: BadCheckpoint}} }, []string{BadCheckpoint}},
-		"a rollback":                   {func(l *LogFacts) { l.Incidents = []Incident{{Kind: LogRollback}} }, []string{LogRollback}},
-		"a fork and other entries":     {func(l *LogFacts) { l.Incidents = []Incident{{Kind: LogFork}, {Kind: EntriesMismatch}} }, []string{LogFork, EntriesMismatch}},
-		"grown after its end":          {func(l *LogFacts) { l.Incidents = []Incident{{Kind: FrozenLogGrew}} }, []string{FrozenLogGrew}},
-		"silent for a day":             {func(l *LogFacts) { l.GrewAt = noon.Add(-24 * time.Hour) }, []string{StaleLog}},
-		"silent for a second less":     {func(l *LogFacts) { l.GrewAt = noon.Add(-24*time.Hour + time.Second) }, nil},
-		"not asked for a day":          {func(l *LogFacts) { l.GrewAt, l.CheckedAt = noon.Add(-48*time.Hour), noon.Add(-25*time.Hour) }, nil},
-		"frozen and silent":            {func(l *LogFacts) { l.GrewAt, l.Frozen = noon.Add(-24*365*time.Hour), true }, nil},
-		"unreachable for six hours":    {func(l *LogFacts) { l.FailingSince, l.Failure = noon.Add(-6*time.Hour), "503" }, []string{SourceUnreachable}},
+		"honest":                    {func(*LogFacts) {}, nil},
+		"a bad checkpoint":          {func(l *LogFacts) { l.Incidents = []Incident{{Kind: BadCheckpoint}} }, []string{BadCheckpoint}},
+		"a rollback":                {func(l *LogFacts) { l.Incidents = []Incident{{Kind: LogRollback}} }, []string{LogRollback}},
+		"a fork and other entries":  {func(l *LogFacts) { l.Incidents = []Incident{{Kind: LogFork}, {Kind: EntriesMismatch}} }, []string{LogFork, EntriesMismatch}},
+		"grown after its end":       {func(l *LogFacts) { l.Incidents = []Incident{{Kind: FrozenLogGrew}} }, []string{FrozenLogGrew}},
+		"silent for a day":          {func(l *LogFacts) { l.GrewAt = noon.Add(-24 * time.Hour) }, []string{StaleLog}},
+		"silent for a second less":  {func(l *LogFacts) { l.GrewAt = noon.Add(-24*time.Hour + time.Second) }, nil},
+		"not asked for a day":       {func(l *LogFacts) { l.GrewAt, l.CheckedAt = noon.Add(-48*time.Hour), noon.Add(-25*time.Hour) }, nil},
+		"frozen and silent":         {func(l *LogFacts) { l.GrewAt, l.Frozen = noon.Add(-24*365*time.Hour), true }, nil},
+		"unreachable for six hours": {func(l *LogFacts) { l.FailingSince, l.Failure = noon.Add(-6*time.Hour), "503" }, []string{SourceUnreachable}},
+		"unreachable and switched off": {func(l *LogFacts) {
+			l.FailingSince, l.Failure, l.NotFollowed = noon.Add(-6*time.Hour), "503", true
+		}, nil},
 		"unreachable for a bit":        {func(l *LogFacts) { l.FailingSince, l.Failure = noon.Add(-time.Hour), "503" }, nil},
 		"never reached, so not silent": {func(l *LogFacts) { l.Known, l.GrewAt = false, noon.Add(-100*time.Hour) }, nil},
 	} {
@@ -53,8 +56,11 @@ func TestALogThatNobodyAsksIsNotStaleButUnknown(t *testing.T) {
 
 func TestHitRules(t *testing.T) {
 	policies := map[string]identity.Policy{"onnx": onnxJudge(noon).Policy}
-	chained := func(id *identity.Identity) []HitCert {
-		return []HitCert{{TBSSHA256: "tbs", Identity: id, Chained: true}}
+	match := func(class identity.WatchClass) identity.WatchMatch {
+		return identity.WatchMatch{Class: class, Project: "onnx", Repository: "onnx/onnx"}
+	}
+	chained := func(class identity.WatchClass, id *identity.Identity) []HitCert {
+		return []HitCert{{Match: match(class), TBSSHA256: "tbs", Identity: id, Chained: true}}
 	}
 	foreign := func(edit func(*identity.Identity)) *identity.Identity {
 		id := signed("refs/heads/rel-1.22.0")
@@ -65,22 +71,29 @@ func TestHitRules(t *testing.T) {
 		hit  LogHit
 		want []string
 	}{
-		"a release's":         {LogHit{Kind: HitEntry, Project: "onnx", Class: "self", Certificates: chained(signed("refs/heads/rel-1.22.0"))}, nil},
-		"an unknown branch's": {LogHit{Kind: HitEntry, Project: "onnx", Class: "self", Certificates: chained(signed("refs/heads/evil"))}, []string{UnexpectedIdentity}},
-		"in CT":               {LogHit{Kind: HitCertificate, Project: "onnx", Class: "self", Certificates: chained(signed("refs/tags/v1"))}, []string{UnexpectedIdentity}},
+		"a release's":         {LogHit{Kind: HitEntry, Project: "onnx", Class: "self", Certificates: chained("self", signed("refs/heads/rel-1.22.0"))}, nil},
+		"an unknown branch's": {LogHit{Kind: HitEntry, Project: "onnx", Class: "self", Certificates: chained("self", signed("refs/heads/evil"))}, []string{UnexpectedIdentity}},
+		"in CT":               {LogHit{Kind: HitCertificate, Project: "onnx", Class: "self", Certificates: chained("self", signed("refs/tags/v1"))}, []string{UnexpectedIdentity}},
 		"a claim that chains to nothing": {LogHit{Kind: HitEntry, Project: "onnx", Class: "self",
-			Certificates: []HitCert{{TBSSHA256: "tbs", Identity: signed("refs/heads/evil")}}}, []string{UnchainedCertificate}},
+			Certificates: []HitCert{{Match: match("self"), TBSSHA256: "tbs", Identity: signed("refs/heads/evil")}}}, []string{UnchainedCertificate}},
 		"an identity that cannot be read": {LogHit{Kind: HitCertificate, Class: "look-alike",
 			Certificates: []HitCert{{TBSSHA256: "tbs", Chained: true, Problem: "two issuers"}}}, []string{UnreadableEntry}},
 		"unreadable": {LogHit{Kind: HitUnreadable, Problem: "unknown kind"}, []string{UnreadableEntry}},
 		"another CI's": {LogHit{Kind: HitEntry, Project: "onnx", Class: "third-party-ci",
-			Certificates: chained(foreign(func(id *identity.Identity) {
+			Certificates: chained("third-party-ci", foreign(func(id *identity.Identity) {
 				id.Issuer, id.SAN = "https://oidc.codefresh.io", "https://g.codefresh.io/x"
 			}))}, []string{LookalikeIdentity}},
 		"a stranger who calls our workflow": {LogHit{Kind: HitEntry, Project: "onnx", Class: "signer",
-			Certificates: chained(foreign(func(id *identity.Identity) { id.SourceRepositoryURI = "https://github.com/stranger/thing" }))}, []string{LookalikeIdentity}},
+			Certificates: chained("signer", foreign(func(id *identity.Identity) { id.SourceRepositoryURI = "https://github.com/stranger/thing" }))}, []string{LookalikeIdentity}},
+		"a maintainer's":     {LogHit{Kind: HitCertificate, Project: "onnx", Class: "e-mail", Certificates: chained("e-mail", &identity.Identity{SAN: "a@onnx.example", SANType: identity.SANTypeEmail})}, nil},
+		"a watched key's":    {LogHit{Kind: HitEntry, Project: "onnx", Class: "key", Keys: []string{"00"}}, nil},
+		"a sister project's": {LogHit{Kind: HitEntry, Project: "onnx", Class: "owner", Certificates: chained("owner", signed("refs/heads/evil"))}, nil},
+		"a sister project's, which chains to nothing": {LogHit{Kind: HitEntry, Project: "onnx", Class: "owner",
+			Certificates: []HitCert{{Match: match("owner"), TBSSHA256: "tbs", Identity: signed("refs/heads/evil")}}}, []string{UnchainedCertificate}},
+		"a sister project's, beside an unknown branch's": {LogHit{Kind: HitEntry, Project: "onnx", Class: "owner",
+			Certificates: append(chained("owner", signed("refs/heads/main")), chained("self", signed("refs/heads/evil"))...)}, []string{UnexpectedIdentity}},
 		"a look-alike": {LogHit{Kind: HitCertificate, Project: "onnx", Class: "look-alike",
-			Certificates: chained(&identity.Identity{SAN: "https://evil.example/onnx/onnx", SANType: identity.SANTypeURI, Issuer: "https://evil.example"})}, []string{LookalikeIdentity}},
+			Certificates: chained("look-alike", &identity.Identity{SAN: "https://evil.example/onnx/onnx", SANType: identity.SANTypeURI, Issuer: "https://evil.example"})}, []string{LookalikeIdentity}},
 	} {
 		a := onnxJudge(noon).Hit(HitFacts{Origin: "log.example", Index: 7, LeafHash: "aa", FirstSeen: noon, LogHit: c.hit}, policies)
 		if diff := cmp.Diff(c.want, rules(a)); diff != "" {
@@ -97,7 +110,8 @@ func TestHitRules(t *testing.T) {
 
 func TestOneCertificateInTwoLogsIsOneFinding(t *testing.T) {
 	policies := map[string]identity.Policy{"onnx": onnxJudge(noon).Policy}
-	hit := LogHit{Kind: HitCertificate, Project: "onnx", Class: "self", Certificates: []HitCert{{TBSSHA256: "tbs", Identity: signed("refs/heads/evil"), Chained: true}}}
+	hit := LogHit{Kind: HitCertificate, Project: "onnx", Class: "self",
+		Certificates: []HitCert{{Match: identity.WatchMatch{Class: "self", Project: "onnx"}, TBSSHA256: "tbs", Identity: signed("refs/heads/evil"), Chained: true}}}
 	ct := onnxJudge(noon).Hit(HitFacts{Origin: "ct.example", Index: 1, LogHit: hit}, policies)
 	hit.Kind = HitEntry
 	entry := onnxJudge(noon).Hit(HitFacts{Origin: "rekor.example", Index: 2, LogHit: hit}, policies)

@@ -124,6 +124,7 @@ func (i *LeafInspector) certificate(h *LogHit, cert *x509.Certificate, der []byt
 			c.Chained, c.IssuerKeyHash = true, issuer
 		}
 	}
+	c.Match = match
 	h.Certificates = append(h.Certificates, c)
 	h.claim(match)
 }

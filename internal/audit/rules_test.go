@@ -84,7 +84,8 @@ func incident(rule string) func(*Judge, time.Time) Assessment {
 func aHit(edit func(h *LogHit)) func(*Judge, time.Time) Assessment {
 	return func(j *Judge, since time.Time) Assessment {
 		id := run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}.identity()
-		h := LogHit{Kind: HitEntry, Project: "onnx", Class: "self", Certificates: []HitCert{{TBSSHA256: "tbs", Identity: id, Chained: true}}}
+		h := LogHit{Kind: HitEntry, Project: "onnx", Class: "self",
+			Certificates: []HitCert{{Match: identity.WatchMatch{Class: identity.WatchSelf, Project: "onnx"}, TBSSHA256: "tbs", Identity: id, Chained: true}}}
 		edit(&h)
 		return j.Hit(HitFacts{Origin: "log.example", Index: 7, LeafHash: "aa", FirstSeen: since, LogHit: h}, map[string]identity.Policy{"onnx": j.Policy})
 	}

@@ -104,6 +104,8 @@ type Project struct {
 	PyPI []PyPIProject
 	// Policy says who may sign in the project's name, and for what.
 	Policy identity.Policy
+	// AlsoWatch are further names that the logs are searched for.
+	AlsoWatch AlsoWatch
 	// ExpectRemovals are those of PyPI whose releases are removed on purpose.
 	ExpectRemovals []PyPIProject
 }

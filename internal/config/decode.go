@@ -241,6 +241,9 @@ type word struct {
 // given tells whether there is a value; what was reported while decoding is not given.
 func (w word) given() bool { return w.text != "" }
 
+// at is where it stands in the file.
+func (w word) at() position { return w.position }
+
 // present tells whether the key is in the file, with whatever value.
 func (w word) present() bool { return w.line > 0 }
 

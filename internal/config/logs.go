@@ -1,10 +1,14 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/transparency-dev/formats/note"
 )
 
 // Logs says which transparency logs are followed, and from where. The logs themselves are those of the trusted roots.
@@ -13,6 +17,8 @@ type Logs struct {
 	Start LogStart
 	// CT and RekorV2 say whether logs of that kind are followed.
 	CT, RekorV2 bool
+	// Witnesses are the keys of witnesses as they are published (C2SP signed-note, "verifier key").
+	Witnesses []string
 	// Each holds what is said of single logs, sorted by origin.
 	Each []Log
 }
@@ -31,10 +37,12 @@ type Log struct {
 	Off bool
 }
 
-// LogStart is an index, or the head of the log at first sight.
+// LogStart is an index, a moment, or the head of the log at first sight.
 type LogStart struct {
 	Head  bool
 	Index uint64
+	// At is a moment, where the index is that of the first entry made at it or later; zero for none.
+	At time.Time
 }
 
 // String writes a start as the configuration does.
@@ -42,6 +50,8 @@ func (s LogStart) String() string {
 	switch {
 	case s.Head:
 		return "head"
+	case !s.At.IsZero():
+		return dateString(s.At)
 	case s.Index == 0:
 		return "zero"
 	}
@@ -61,16 +71,21 @@ type (
 	startText   struct{ word }
 	modeText    struct{ word }
 	logKindText struct{ word }
+	witnessText struct{ word }
 )
 
-const startPattern = `^(head|zero|[0-9]{1,18})$`
+const (
+	startPattern   = `^(head|zero|[0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}(T.*)?)$`
+	witnessPattern = `^[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+$`
+)
 
 type rawLogs struct {
-	At      position        `yaml:"-"`
-	Start   startText       `yaml:"start" jsonschema_description:"Where a log is taken up at first sight: head, zero or an index; head by default."`
-	CT      modeText        `yaml:"ct" jsonschema_description:"Whether Fulcio's CT logs are followed: follow or off; follow by default. At today's pace they cost tens of gigabytes a day."`
-	RekorV2 *rawMode        `yaml:"rekor_v2" jsonschema_description:"How Rekor v2 is read."`
-	Each    entries[rawLog] `yaml:"each" jsonschema_description:"What is said of single logs, by their origin."`
+	At        position        `yaml:"-"`
+	Start     startText       `yaml:"start" jsonschema_description:"Where a log is taken up at first sight: head, zero, an index, or a day or instant (RFC 3339); head by default."`
+	CT        modeText        `yaml:"ct" jsonschema_description:"Whether Fulcio's CT logs are followed: follow or off; follow by default. At today's pace they cost tens of gigabytes a day."`
+	Witnesses []witnessText   `yaml:"witnesses" jsonschema_description:"Keys of witnesses (C2SP tlog-cosignature) as these publish them: NAME+HASH+KEY. Their cosignatures of checkpoints are verified and recorded."`
+	RekorV2   *rawMode        `yaml:"rekor_v2" jsonschema_description:"How Rekor v2 is read."`
+	Each      entries[rawLog] `yaml:"each" jsonschema_description:"What is said of single logs, by their origin."`
 }
 
 type rawMode struct {
@@ -82,7 +97,7 @@ type rawLog struct {
 	At    position    `yaml:"-"`
 	URL   urlText     `yaml:"url" jsonschema_description:"Where the log is read, instead of where the trusted root says."`
 	Kind  logKindText `yaml:"kind" jsonschema_description:"The log's protocol, where it cannot be told from the trusted root."`
-	Start startText   `yaml:"start" jsonschema_description:"Where this log is taken up at first sight: head, zero or an index."`
+	Start startText   `yaml:"start" jsonschema_description:"Where this log is taken up at first sight: head, zero, an index, or a day or instant."`
 	Mode  modeText    `yaml:"mode" jsonschema_description:"follow or off."`
 }
 
@@ -90,18 +105,42 @@ func (v startText) parse(r *reporter) (LogStart, bool) {
 	if !v.given() {
 		return LogStart{}, false
 	}
-	if !matches(startPattern, v.text) {
-		r.report(v.position, "write head, zero, or an index such as 1000000", "%q is not a place in a log", v.text)
-		return LogStart{}, false
+	start, err := ParseLogStart(v.text)
+	if err != nil {
+		r.report(v.position, "write "+startForms, "%q is not a place in a log", v.text)
 	}
-	switch v.text {
+	return start, err == nil
+}
+
+const startForms = "head, zero, an index such as 1000000, or a day such as 2026-11-01"
+
+// ParseLogStart reads where a log is to be taken up: "head", "zero", an index, a day (UTC) or an instant (RFC 3339).
+func ParseLogStart(text string) (LogStart, error) {
+	switch text {
 	case "head":
-		return LogStart{Head: true}, true
+		return LogStart{Head: true}, nil
 	case "zero":
-		return LogStart{}, true
+		return LogStart{}, nil
 	}
-	n, err := strconv.ParseUint(v.text, 10, 63)
-	return LogStart{Index: n}, err == nil
+	if n, err := strconv.ParseUint(text, 10, 63); err == nil {
+		return LogStart{Index: n}, nil
+	}
+	if at, ok := parseDate(text); ok {
+		return LogStart{At: at}, nil
+	}
+	return LogStart{}, fmt.Errorf("%q is not a place in a log: write %s", text, startForms)
+}
+
+// parse returns a witness's key as it is published, if it is one that cosignatures can be verified with.
+func (v witnessText) parse(r *reporter) (string, bool) {
+	if !v.given() {
+		return "", false
+	}
+	if _, err := note.NewVerifierForCosignatureV1(v.text); err != nil {
+		r.report(v.position, "write NAME+HASH+KEY, as the witness publishes it", "%q is not the key of a witness", v.text)
+		return "", false
+	}
+	return v.text, true
 }
 
 func (v modeText) parse(r *reporter) (follow, ok bool) {
@@ -138,6 +177,7 @@ func (r *resolver) logs(raw *rawLogs, allowHTTP []string) Logs {
 	if follow, ok := raw.CT.parse(r.reporter); ok {
 		logs.CT = follow
 	}
+	logs.Witnesses = distinct(r, raw.Witnesses)
 	if raw.RekorV2 != nil {
 		if follow, ok := raw.RekorV2.Mode.parse(r.reporter); ok {
 			logs.RekorV2 = follow
@@ -179,10 +219,11 @@ func (l Logs) Of(origin string) Log {
 }
 
 type shownLogs struct {
-	Start   string              `yaml:"start"`
-	CT      string              `yaml:"ct"`
-	RekorV2 shownMode           `yaml:"rekor_v2,flow"`
-	Each    map[string]shownLog `yaml:"each,omitempty"`
+	Start     string              `yaml:"start"`
+	CT        string              `yaml:"ct"`
+	Witnesses []string            `yaml:"witnesses,omitempty"`
+	RekorV2   shownMode           `yaml:"rekor_v2,flow"`
+	Each      map[string]shownLog `yaml:"each,omitempty"`
 }
 
 type shownMode struct {
@@ -203,7 +244,7 @@ func showLogs(l Logs) shownLogs {
 		}
 		return modeOff
 	}
-	shown := shownLogs{Start: l.Start.String(), CT: mode(l.CT), RekorV2: shownMode{mode(l.RekorV2)}, Each: map[string]shownLog{}}
+	shown := shownLogs{Start: l.Start.String(), CT: mode(l.CT), Witnesses: l.Witnesses, RekorV2: shownMode{mode(l.RekorV2)}, Each: map[string]shownLog{}}
 	for _, log := range l.Each {
 		s := shownLog{URL: log.URL, Kind: log.Kind, Mode: mode(!log.Off)}
 		if log.Start != nil {

@@ -36,6 +36,7 @@ func (r *resolver) project(raw rawProject) Project {
 		Issuer:     identity.GitHubActionsIssuer,
 		Repository: r.repository(raw.Repository),
 	}}
+	p.AlsoWatch = r.alsoWatch(raw.AlsoWatch)
 	if issuer, ok := raw.Issuer.parse(r.reporter); ok {
 		p.Policy.Issuer = issuer
 	}

@@ -45,6 +45,7 @@ type rawProject struct {
 	PyPI           []pypiText    `yaml:"pypi" jsonschema:"required,minItems=1" example:"pypi: [my-package]" jsonschema_description:"The index projects that it ships: NAME on pypi, or INDEX/NAME."`
 	Issuer         issuerText    `yaml:"issuer" jsonschema_description:"The OIDC issuer of the project's certificates, compared byte for byte; that of GitHub Actions by default."`
 	Repository     rawRepository `yaml:"repository" jsonschema:"required" example:"repository: {name: OWNER/NAME}" jsonschema_description:"The repository in whose name is signed."`
+	AlsoWatch      *rawAlsoWatch `yaml:"also_watch" jsonschema_description:"Further names that the logs are searched for. What is signed in them is recorded, and is a finding only where it is on a file of the project."`
 	ExpectRemovals []pypiText    `yaml:"expect_removals" jsonschema_description:"Those of the project's index projects whose releases are removed on purpose."`
 	Grades         []rawGrade    `yaml:"grades" jsonschema:"required,minItems=1" example:"grades: [{name: release, workflow: …, refs: […], triggers: […], environment: …, publishes: …}]" jsonschema_description:"The purposes that the repository signs for. Whatever fits no grade is an unexpected identity."`
 }
@@ -97,7 +98,7 @@ type rawSlack struct {
 func isLater(path string) bool {
 	switch path {
 	case "logs.rekor_v1", "github", "schedules", "report", "listen", "retention",
-		"projects.also_watch", "alerts.urls", "alerts.heartbeat",
+		"alerts.urls", "alerts.heartbeat",
 		"alerts.slack.token", "alerts.slack.token_file", "alerts.slack.channel":
 		return true
 	}

@@ -44,7 +44,7 @@ type resolver struct {
 func (r *resolver) config(raw *rawConfig) *Config {
 	r.projects, r.shipped = make(map[string]int), make(map[string]int)
 	c := &Config{
-		AllowHTTP:    r.hosts(raw.AllowHTTP),
+		AllowHTTP:    distinct(r, raw.AllowHTTP),
 		Budgets:      r.budgets(raw.Budgets),
 		RecheckAfter: defaultRecheckAfter,
 		Rules:        r.rules(raw.Rules),
@@ -76,20 +76,23 @@ func (r *resolver) config(raw *rawConfig) *Config {
 	return c
 }
 
-// hosts returns the hosts of a list, each once.
-func (r *resolver) hosts(list []hostText) []string {
-	var hosts []string
+// distinct parses a list, and reports what stands in it twice.
+func distinct[T interface {
+	parse(r *reporter) (string, bool)
+	at() position
+}](r *resolver, list []T) []string {
+	var all []string
 	for _, item := range list {
-		host, ok := item.parse(r.reporter)
+		text, ok := item.parse(r.reporter)
 		switch {
 		case !ok:
-		case slices.Contains(hosts, host):
-			r.report(item.position, "remove it", "%q is listed twice", host)
+		case slices.ContainsFunc(all, func(x string) bool { return strings.EqualFold(x, text) }):
+			r.report(item.at(), "remove it", "%q is listed twice", text)
 		default:
-			hosts = append(hosts, host)
+			all = append(all, text)
 		}
 	}
-	return hosts
+	return all
 }
 
 func (r *resolver) budgets(raw entries[rateText]) map[string]Budget {
@@ -183,7 +186,7 @@ func (r *resolver) resolveIndexes(raw entries[rawIndex], allowHTTP []string) []I
 			index.URL, index.FileHosts = url, nil
 		}
 		if item.value.Files != nil {
-			index.FileHosts = r.hosts(item.value.Files)
+			index.FileHosts = distinct(r, item.value.Files)
 		}
 		indexes[index.Name] = index
 	}

@@ -56,6 +56,10 @@ func (secretText) JSONSchema() *jsonschema.Schema      { return pattern(variable
 func (idStateText) JSONSchema() *jsonschema.Schema     { return oneOf(idsConfirmed, idsUnconfirmed) }
 func (triggerText) JSONSchema() *jsonschema.Schema     { return oneOf(triggers()...) }
 func (runnerText) JSONSchema() *jsonschema.Schema      { return oneOf(runners()...) }
+func (emailText) JSONSchema() *jsonschema.Schema       { return pattern(emailPattern) }
+func (ownerText) JSONSchema() *jsonschema.Schema       { return pattern(ownerPattern) }
+func (fingerprintText) JSONSchema() *jsonschema.Schema { return pattern(fingerprintPattern) }
+func (witnessText) JSONSchema() *jsonschema.Schema     { return pattern(witnessPattern) }
 func (modeText) JSONSchema() *jsonschema.Schema        { return oneOf(modeFollow, modeOff) }
 func (logKindText) JSONSchema() *jsonschema.Schema     { return oneOf(LogKinds()...) }
 func (severityText) JSONSchema() *jsonschema.Schema    { return oneOf(severities()...) }
@@ -154,10 +158,10 @@ func TestSchemaDescribesAndClosesEveryObject(t *testing.T) {
 		}
 	}
 	walk("", schema)
-	// The file itself, trust, indexes, projects, repository, grades, two kinds of since, rules,
-	// alerts and slack.
-	if objects != 14 {
-		t.Errorf("the schema has %d objects with keys, not 14", objects)
+	// The file itself, trust, indexes, logs, rekor_v2, each log, projects, repository, also_watch, grades,
+	// two kinds of since, rules, alerts and slack.
+	if objects != 15 {
+		t.Errorf("the schema has %d objects with keys, not 15", objects)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -52,6 +51,7 @@ type shownProject struct {
 	PyPI           []string        `yaml:"pypi,flow"`
 	Issuer         string          `yaml:"issuer"`
 	Repository     shownRepository `yaml:"repository"`
+	AlsoWatch      *shownAlsoWatch `yaml:"also_watch,omitempty"`
 	ExpectRemovals []string        `yaml:"expect_removals,omitempty,flow"`
 	Grades         []shownGrade    `yaml:"grades"`
 }
@@ -170,6 +170,9 @@ func showProject(p Project) shownProject {
 			shown.Repository.IDs = idsUnconfirmed
 		}
 	}
+	if w := p.AlsoWatch; len(w.Emails)+len(w.Owners)+len(w.KeyFingerprints) > 0 {
+		shown.AlsoWatch = new(shownAlsoWatch(w))
+	}
 	for _, g := range p.Policy.Grades {
 		shown.Grades = append(shown.Grades, showGrade(g))
 	}
@@ -191,11 +194,7 @@ func showSince(s *identity.Since) *shownSince {
 	if s == nil {
 		return nil
 	}
-	layout := time.RFC3339Nano
-	if s.Uploaded.Equal(s.Uploaded.Truncate(day)) {
-		layout = time.DateOnly
-	}
-	return &shownSince{Version: s.Version, Uploaded: s.Uploaded.Format(layout)}
+	return &shownSince{Version: s.Version, Uploaded: dateString(s.Uploaded)}
 }
 
 func names(projects []PyPIProject) []string {

@@ -154,13 +154,28 @@ func (v dateText) parse(r *reporter) (time.Time, bool) {
 	if !v.given() {
 		return time.Time{}, false
 	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, v.text); err == nil {
-			return t.UTC(), true
-		}
+	if t, ok := parseDate(v.text); ok {
+		return t, true
 	}
 	r.report(v.position, "write a day such as 2025-08-01 or an instant such as 2025-08-01T12:00:00Z", "%q is not a date", v.text)
 	return time.Time{}, false
+}
+
+func parseDate(text string) (time.Time, bool) {
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// dateString writes a day without a time.
+func dateString(t time.Time) string {
+	if t.Equal(t.Truncate(day)) {
+		return t.Format(time.DateOnly)
+	}
+	return t.Format(time.RFC3339Nano)
 }
 
 func (v nameText) parse(r *reporter) (string, bool) {

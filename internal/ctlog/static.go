@@ -31,7 +31,8 @@ type StaticLog struct {
 	reader tiles.Reader
 	hint   uint32
 	// size is that of the last checkpoint: the widths of the tiles on the tree's right edge follow from it.
-	size atomic.Uint64
+	size    atomic.Uint64
+	buffers tiles.Buffers // of pages that were released
 }
 
 var _ tlog.Source = (*StaticLog)(nil)
@@ -135,15 +136,18 @@ func (l *StaticLog) Page(ctx context.Context, from, to uint64) (tlog.Page, error
 	if want <= skip {
 		return tlog.Page{}, fmt.Errorf("%s: there is no page from entry %d to %d", l.o.Origin, from, to)
 	}
-	body, got, wire, err := l.reader.Tile(ctx, "data", index, width, maxDataTileBytes)
+	buffer := l.buffers.Get()
+	body, got, wire, err := l.reader.Tile(ctx, "data", index, width, maxDataTileBytes, buffer)
 	if err != nil {
+		l.buffers.Put(buffer)
 		return tlog.Page{}, fmt.Errorf("%s: entries %d to %d: %w", l.o.Origin, from, to, err)
 	}
 	leaves, err := parseDataTile(body, got)
 	if err != nil {
+		l.buffers.Put(buffer)
 		return tlog.Page{}, fmt.Errorf("%s: data tile %s: %w", l.o.Origin, tiles.Path("data", index, got), err)
 	}
-	return tlog.Page{First: from, Leaves: leaves[skip:want], Bytes: wire}, nil
+	return tlog.Page{First: from, Leaves: leaves[skip:want], Bytes: wire, Release: func() { l.buffers.Put(buffer) }}, nil
 }
 
 // parseDataTile takes a data tile of a known number of entries apart and returns their MerkleTreeLeafs (static-ct-api,

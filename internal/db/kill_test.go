@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,9 +48,25 @@ var kills = map[string]func(*DB) error{
 		}
 		return l.Prove(context.Background(), hour(5), 3, checkpoint(3))
 	},
+	"db/reread-uncommitted": func(db *DB) error {
+		ctx := context.Background()
+		l, err := db.Log(ctx, otherLogName, "list 1")
+		if err != nil {
+			return err
+		}
+		store, from, to, err := l.Reopened(ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(store.Begin(ctx, hour(5), from, nil, checkpoint(3)), store.Advance(ctx, hour(5), batch(from, to)), store.Prove(ctx, hour(5), to, checkpoint(3)))
+	},
 }
 
-// beforeTheKill makes a record with a project of one file, a finding, and a log that was read but not proven.
+// otherLogName is a log that was read, and proven, with another watch list.
+var otherLogName = LogName{Origin: "other.example", Kind: "rekor-v2", KeyID: "2d", URL: "https://other.example"}
+
+// beforeTheKill makes a record with a project of one file, a finding, a log that was read but not proven, and one that was
+// proven with another watch list.
 func beforeTheKill(t *testing.T, path string) {
 	t.Helper()
 	db, err := Open(context.Background(), path)
@@ -63,7 +80,16 @@ func beforeTheKill(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	other, err := db.Log(context.Background(), otherLogName, "list 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unwatched := batch(0, 3)
+	unwatched.Hits = nil
 	for _, do := range []func() error{
+		func() error { return other.Begin(context.Background(), hour(2), 0, nil, checkpoint(3)) },
+		func() error { return other.Advance(context.Background(), hour(3), unwatched) },
+		func() error { return other.Prove(context.Background(), hour(3), 3, checkpoint(3)) },
 		func() error { return l.Begin(context.Background(), hour(2), 0, nil, checkpoint(0)) },
 		func() error { return l.Advance(context.Background(), hour(3), batch(0, 3)) },
 		db.Close,

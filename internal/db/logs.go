@@ -34,13 +34,24 @@ type LogName struct {
 	Origin, Kind, KeyID, URL string
 }
 
-// Log opens the record of a log, making it where it is new. watchList names the list that leaves will be read with.
+// Log opens the record of a log, making it where it is new. watchList names the list that leaves will be read with: those
+// that were read with another one, and are not proven yet, are forgotten, to be read again.
 func (db *DB) Log(ctx context.Context, name LogName, watchList string) (*Log, error) {
 	l := &Log{db: db, origin: name.Origin, keyID: name.KeyID, watchList: watchList}
 	err := db.write(ctx, "open the record of log "+name.Origin, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `INSERT INTO logs (origin, kind, key_id, url) VALUES (?, ?, ?, ?)
+		err := tx.QueryRowContext(ctx, `INSERT INTO logs (origin, kind, key_id, url) VALUES (?, ?, ?, ?)
 			ON CONFLICT (origin) DO UPDATE SET kind = excluded.kind, key_id = excluded.key_id, url = excluded.url RETURNING id`,
 			name.Origin, name.Kind, name.KeyID, name.URL).Scan(&l.id)
+		if err != nil {
+			return err
+		}
+		err = one(tx.ExecContext(ctx, `DELETE FROM read_bytes WHERE log_id = ? AND watch_list <> ?`, l.id, watchList))
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		return l.rewind(ctx, tx)
 	})
 	return l, err
 }
@@ -51,11 +62,11 @@ func (l *Log) State(ctx context.Context) (tlog.State, error) {
 	var start sql.NullInt64
 	var read, proven []byte
 	var root, origin sql.NullString
-	var size, at sql.NullInt64
+	var size, at, seen sql.NullInt64
 	var raw []byte
-	err := l.db.r.QueryRowContext(ctx, `SELECT l.start_index, l.read_index, l.proven_index, l.read_range, l.proven_range, c.origin, c.size, c.root, c.raw, c.tree_head_at
+	err := l.db.r.QueryRowContext(ctx, `SELECT l.start_index, l.read_index, l.proven_index, l.read_range, l.proven_range, c.origin, c.size, c.root, c.raw, c.tree_head_at, c.last_seen
 		FROM logs l LEFT JOIN checkpoints c ON c.id = l.latest_id WHERE l.id = ?`, l.id).
-		Scan(&start, &s.Read, &s.Proven, &read, &proven, &origin, &size, &root, &raw, &at)
+		Scan(&start, &s.Read, &s.Proven, &read, &proven, &origin, &size, &root, &raw, &at, &seen)
 	if err != nil {
 		return s, fmt.Errorf("state of log %s: %w", l.origin, err)
 	}
@@ -69,6 +80,7 @@ func (l *Log) State(ctx context.Context) (tlog.State, error) {
 	}
 	if size.Valid {
 		s.Checkpoint = tlog.SignedCheckpoint{Origin: origin.String, Size: uint64(size.Int64), Raw: raw, Timestamp: instant(at)}
+		s.SeenAt = instant(seen)
 		digest, err := hex.DecodeString(root.String)
 		if err != nil || len(digest) != sha256.Size {
 			return s, fmt.Errorf("state of log %s: its checkpoint's root hash in the record is not one", l.origin)
@@ -106,7 +118,7 @@ func (l *Log) Begin(ctx context.Context, now time.Time, start uint64, frontier [
 			return err
 		}
 		res, err := tx.ExecContext(ctx, `UPDATE logs SET start_index = ?1, read_index = ?1, proven_index = ?1, read_range = ?2, proven_range = ?2,
-			latest_id = ?3, checked_at = ?4, failing_since = NULL, failure = '' WHERE id = ?5 AND start_index IS NULL`,
+			latest_id = ?3, checked_at = ?4 WHERE id = ?5 AND start_index IS NULL`,
 			start, packRange(frontier), id, micros(now), l.id)
 		return one(res, err)
 	})
@@ -119,7 +131,7 @@ func (l *Log) Saw(ctx context.Context, now time.Time, cp tlog.SignedCheckpoint) 
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE logs SET checked_at = ?1, failing_since = NULL, failure = '',
+		_, err = tx.ExecContext(ctx, `UPDATE logs SET checked_at = ?1,
 			latest_id = CASE WHEN ?2 >= coalesce((SELECT size FROM checkpoints WHERE id = latest_id), 0) THEN ?3 ELSE latest_id END WHERE id = ?4`,
 			micros(now), cp.Size, id, l.id)
 		if err != nil {
@@ -144,7 +156,8 @@ func (l *Log) Advance(ctx context.Context, now time.Time, b tlog.Batch[audit.Log
 			}
 		}
 		// What is read but not proven yet is accounted for in one open range.
-		_, err = tx.ExecContext(ctx, `INSERT INTO read_bytes (log_id, bytes) VALUES (?, ?) ON CONFLICT (log_id) DO UPDATE SET bytes = bytes + excluded.bytes`, l.id, b.Bytes)
+		_, err = tx.ExecContext(ctx, `INSERT INTO read_bytes (log_id, bytes, watch_list) VALUES (?, ?, ?) ON CONFLICT (log_id) DO UPDATE SET bytes = bytes + excluded.bytes`,
+			l.id, b.Bytes, l.watchList)
 		failpoint.Hit("db/batch-uncommitted")
 		return err
 	})
@@ -153,7 +166,7 @@ func (l *Log) Advance(ctx context.Context, now time.Time, b tlog.Batch[audit.Log
 // Prove implements tlog.Store. When the log last showed a checkpoint is not its to say: Begin and Saw do.
 func (l *Log) Prove(ctx context.Context, now time.Time, size uint64, cp tlog.SignedCheckpoint) error {
 	return l.db.write(ctx, "prove log "+l.origin, func(tx *sql.Tx) error {
-		id, err := saveCheckpoint(ctx, tx, now, cp)
+		id, err := keepCheckpoint(ctx, tx, now, cp)
 		if err != nil {
 			return err
 		}
@@ -189,6 +202,20 @@ func (l *Log) extendProven(ctx context.Context, tx *sql.Tx, now time.Time, from,
 	if _, err := tx.ExecContext(ctx, `DELETE FROM read_bytes WHERE log_id = ?`, l.id); err != nil {
 		return err
 	}
+	return l.joinProven(ctx, tx, now, from, to, bytes)
+}
+
+// joinProven puts a range beside those before and after it, in one row with the ones that were read with the same watch list.
+func (l *Log) joinProven(ctx context.Context, tx *sql.Tx, now time.Time, from, to uint64, bytes int64) error {
+	var next uint64
+	var more int64
+	err := tx.QueryRowContext(ctx, `DELETE FROM proven_ranges WHERE log_id = ? AND from_index = ? AND watch_list = ? RETURNING to_index, bytes`, l.id, to, l.watchList).Scan(&next, &more)
+	switch {
+	case err == nil:
+		to, bytes = next, bytes+more
+	case !errors.Is(err, sql.ErrNoRows):
+		return err
+	}
 	res, err := tx.ExecContext(ctx, `UPDATE proven_ranges SET to_index = ?, proven_at = ?, bytes = bytes + ? WHERE log_id = ? AND to_index = ? AND watch_list = ?`,
 		to, micros(now), bytes, l.id, from, l.watchList)
 	if err := one(res, err); err == nil || !errors.Is(err, sql.ErrNoRows) {
@@ -209,32 +236,32 @@ func (l *Log) Misbehaved(ctx context.Context, now time.Time, m *tlog.Misbehaviou
 			_, err := tx.ExecContext(ctx, `UPDATE logs SET checked_at = ? WHERE id = ?`, micros(now), l.id)
 			return err
 		}
-		for _, query := range []string{
-			`DELETE FROM hits WHERE log_id = ?1 AND tree_index >= (SELECT proven_index FROM logs WHERE id = ?1)`,
-			`DELETE FROM read_bytes WHERE log_id = ?1`,
-			`UPDATE logs SET read_index = proven_index, read_range = proven_range WHERE id = ?1`,
-		} {
-			if _, err := tx.ExecContext(ctx, query, l.id); err != nil {
-				return err
-			}
+		if err := l.rewind(ctx, tx); err != nil {
+			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE logs SET checked_at = ? WHERE id = ?`, micros(now), l.id)
 		return err
 	})
 }
 
-// endIncidents notes that the log told the truth again. Two signed trees that contradict each other stay what they are: a
-// fork, a rollback and a growth after the end are for a person to acknowledge.
-func (l *Log) endIncidents(ctx context.Context, tx *sql.Tx, now time.Time, kinds ...tlog.Kind) error {
-	for _, kind := range kinds {
-		if _, err := tx.ExecContext(ctx, `UPDATE log_incidents SET ended_at = ? WHERE log_id = ? AND ended_at IS NULL AND kind = ?`, micros(now), l.id, kind); err != nil {
-			return err
-		}
+// rewind goes back to what is proven.
+func (l *Log) rewind(ctx context.Context, tx *sql.Tx) error {
+	if err := l.forgetUnproven(ctx, tx); err != nil {
+		return err
 	}
-	return nil
+	_, err := tx.ExecContext(ctx, `UPDATE logs SET read_index = proven_index, read_range = proven_range WHERE id = ?`, l.id)
+	return err
 }
 
-// Failed notes that a log could not be read.
+// Followed implements audit.LogStore.
+func (l *Log) Followed(ctx context.Context) error {
+	return l.db.write(ctx, "note that log "+l.origin+" was followed", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE logs SET failing_since = NULL, failure = '' WHERE id = ? AND failing_since IS NOT NULL`, l.id)
+		return err
+	})
+}
+
+// Failed implements audit.LogStore.
 func (l *Log) Failed(ctx context.Context, now time.Time, problem string) error {
 	return l.db.write(ctx, "note that log "+l.origin+" failed", func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE logs SET failing_since = coalesce(failing_since, ?), failure = ? WHERE id = ?`, micros(now), problem, l.id)
@@ -242,28 +269,23 @@ func (l *Log) Failed(ctx context.Context, now time.Time, problem string) error {
 	})
 }
 
-// saveCheckpoint keeps a checkpoint, or notes that it was seen again.
+// saveCheckpoint keeps a checkpoint that the log shows now, or notes that it was seen again.
 func saveCheckpoint(ctx context.Context, tx *sql.Tx, now time.Time, cp tlog.SignedCheckpoint) (int64, error) {
-	var id int64
-	err := tx.QueryRowContext(ctx, `INSERT INTO checkpoints (origin, size, root, raw, tree_head_at, cosigners, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (origin, size, root) DO UPDATE SET last_seen = excluded.last_seen RETURNING id`,
-		cp.Origin, cp.Size, hex.EncodeToString(cp.Root[:]), cp.Raw, micros(cp.Timestamp), strings.Join(cp.Cosigners, ","), micros(now), micros(now)).Scan(&id)
+	id, err := keepCheckpoint(ctx, tx, now, cp)
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE checkpoints SET last_seen = ? WHERE id = ?`, micros(now), id)
 	return id, err
 }
 
-// saveIncident keeps the evidence of a misbehaviour; one that goes on is one incident.
-func (l *Log) saveIncident(ctx context.Context, tx *sql.Tx, now time.Time, m *tlog.Misbehaviour) error {
-	evidence, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	res, err := tx.ExecContext(ctx, `UPDATE log_incidents SET last_seen = ? WHERE log_id = ? AND kind = ? AND ended_at IS NULL`, micros(now), l.id, string(m.Kind))
-	if err := one(res, err); err == nil || !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO log_incidents (log_id, kind, first_seen, last_seen, detail, evidence) VALUES (?, ?, ?, ?, ?, ?)`,
-		l.id, string(m.Kind), micros(now), micros(now), m.Error(), string(evidence))
-	return err
+// keepCheckpoint keeps a checkpoint, or finds it.
+func keepCheckpoint(ctx context.Context, tx *sql.Tx, now time.Time, cp tlog.SignedCheckpoint) (int64, error) {
+	var id int64
+	err := tx.QueryRowContext(ctx, `INSERT INTO checkpoints (origin, size, root, raw, tree_head_at, cosigners, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (origin, size, root) DO UPDATE SET origin = excluded.origin RETURNING id`,
+		cp.Origin, cp.Size, hex.EncodeToString(cp.Root[:]), cp.Raw, micros(cp.Timestamp), strings.Join(cp.Cosigners, ","), micros(now), micros(now)).Scan(&id)
+	return id, err
 }
 
 // saveHit stores one leaf that concerns a watched name, with its certificates and entry.

@@ -51,27 +51,6 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 	return logs, nil
 }
 
-// incidents returns a log's misbehaviours that it has not taken back, one of a kind: the first.
-func (db *DB) incidents(ctx context.Context, logID int64) ([]audit.Incident, error) {
-	rows, err := db.r.QueryContext(ctx, `SELECT kind, min(first_seen), detail, evidence FROM log_incidents WHERE log_id = ? AND ended_at IS NULL GROUP BY kind ORDER BY kind`, logID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []audit.Incident
-	for rows.Next() {
-		var i audit.Incident
-		var first sql.NullInt64
-		var evidence string
-		if err := rows.Scan(&i.Kind, &first, &i.Detail, &evidence); err != nil {
-			return nil, err
-		}
-		i.FirstSeen, i.Evidence = instant(first), []byte(evidence)
-		all = append(all, i)
-	}
-	return all, rows.Err()
-}
-
 // ranges returns what was proven complete of a log, and with which watch list it was read.
 func (db *DB) ranges(ctx context.Context, logID int64) ([]audit.ProvenRange, error) {
 	rows, err := db.r.QueryContext(ctx, `SELECT from_index, to_index, watch_list, proven_at, bytes FROM proven_ranges WHERE log_id = ? ORDER BY from_index`, logID)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/transparency-dev/merkle/compact"
@@ -94,10 +95,10 @@ func TestALogIsReadThenProven(t *testing.T) {
 	if err := l.Begin(ctx, noon, 2, tree(2).Hashes(), checkpoint(5)); err != nil {
 		t.Fatal(err)
 	}
-	state := func(read, proven uint64, cp tlog.SignedCheckpoint) {
+	state := func(read, proven uint64, cp tlog.SignedCheckpoint, seen time.Time) {
 		t.Helper()
 		cp.Cosigners = nil // they are in the record for people
-		want := tlog.State{Known: true, Start: 2, Read: read, Proven: proven, ReadRange: tree(read).Hashes(), ProvenRange: tree(proven).Hashes(), Checkpoint: cp}
+		want := tlog.State{Known: true, Start: 2, Read: read, Proven: proven, ReadRange: tree(read).Hashes(), ProvenRange: tree(proven).Hashes(), Checkpoint: cp, SeenAt: seen}
 		got, err := l.State(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -106,14 +107,14 @@ func TestALogIsReadThenProven(t *testing.T) {
 			t.Errorf("state (-want +got):\n%s", diff)
 		}
 	}
-	state(2, 2, checkpoint(5))
+	state(2, 2, checkpoint(5), noon)
 	if err := l.Advance(ctx, hour(1), batch(2, 4)); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Advance(ctx, hour(1), batch(4, 5)); err != nil {
 		t.Fatal(err)
 	}
-	state(5, 2, checkpoint(5))
+	state(5, 2, checkpoint(5), noon)
 	if got := hits(t, db, HitFilter{}); got != nil {
 		t.Errorf("hits that nothing commits to count: %v", got)
 	}
@@ -123,7 +124,7 @@ func TestALogIsReadThenProven(t *testing.T) {
 	if err := l.Prove(ctx, hour(2), 5, checkpoint(5)); err != nil {
 		t.Fatal(err)
 	}
-	state(5, 5, checkpoint(5))
+	state(5, 5, checkpoint(5), noon)
 	if diff := cmp.Diff([]uint64{3}, hits(t, db, HitFilter{})); diff != "" {
 		t.Error(diff)
 	}
@@ -133,7 +134,7 @@ func TestALogIsReadThenProven(t *testing.T) {
 		if err := l.Saw(ctx, hour(3+i), checkpoint(size)); err != nil {
 			t.Fatal(err)
 		}
-		state(5, 5, checkpoint(9))
+		state(5, 5, checkpoint(9), hour(3))
 	}
 
 	// What is read with the same watch list is one proven range, another list starts another.
@@ -287,11 +288,21 @@ func TestALogThatFailsSaysSinceWhen(t *testing.T) {
 	if err != nil || !logs[0].FailingSince.Equal(noon) || logs[0].Failure != "503" || logs[0].Known {
 		t.Errorf("failing: %+v, %v", logs, err)
 	}
+	// A checkpoint is an answer, but no more than that.
 	if err := l.Begin(ctx, hour(2), 0, nil, checkpoint(3)); err != nil {
 		t.Fatal(err)
 	}
-	if logs, err = db.Logs(ctx); err != nil || !logs[0].FailingSince.IsZero() || logs[0].Failure != "" || !logs[0].CheckedAt.Equal(hour(2)) {
+	if err := l.Saw(ctx, hour(3), checkpoint(4)); err != nil {
+		t.Fatal(err)
+	}
+	if logs, err = db.Logs(ctx); err != nil || !logs[0].FailingSince.Equal(noon) || !logs[0].CheckedAt.Equal(hour(3)) {
 		t.Errorf("after an answer: %+v, %v", logs, err)
+	}
+	if err := l.Followed(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if logs, err = db.Logs(ctx); err != nil || !logs[0].FailingSince.IsZero() || logs[0].Failure != "" || !logs[0].CheckedAt.Equal(hour(3)) {
+		t.Errorf("after a whole run: %+v, %v", logs, err)
 	}
 }
 

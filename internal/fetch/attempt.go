@@ -90,13 +90,13 @@ func (c *Client) answer(q Request, resp *http.Response, read func(io.Reader, int
 	return r, nil
 }
 
-// readAll reads to the end, into memory of the announced size where there is one.
-func readAll(r io.Reader, size int64) ([]byte, error) {
+// readAll reads to the end, into a buffer if it is large enough for the announced size, and else into memory of that size.
+func readAll(r io.Reader, size int64, buffer []byte) ([]byte, error) {
 	const most = 32 << 20 // an announcement is cheap
-	var b bytes.Buffer
-	if size > 0 && size <= most {
-		b.Grow(int(size) + bytes.MinRead)
+	if want := int(size) + bytes.MinRead; size > 0 && size <= most && cap(buffer) < want {
+		buffer = make([]byte, 0, want)
 	}
+	b := bytes.NewBuffer(buffer[:0])
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err
 }

@@ -55,6 +55,10 @@ type Request struct {
 	ETag string
 	// MaxBytes caps the answer, decompressed. Required.
 	MaxBytes int64
+	// Buffer is memory that the answer may be read into, whatever is in it: Response.Body is a part of it where the answer
+	// fits, and has memory of its own where it does not. It is the caller's again, for the next request, once the caller
+	// has done with the body. Only Do uses it.
+	Buffer []byte
 	// ContentTypes are the media types accepted; nil accepts all.
 	ContentTypes []string
 	// Authorization is sent to the request's own host only.
@@ -127,7 +131,7 @@ func (c *Client) Do(ctx context.Context, q Request) (*Response, error) {
 	var body []byte
 	r, err := c.do(ctx, q, c.o.Timeout, func(r io.Reader, size int64) error {
 		var err error
-		body, err = readAll(r, size)
+		body, err = readAll(r, size, q.Buffer)
 		return err
 	})
 	if err != nil {

@@ -15,6 +15,8 @@ type Watched struct {
 	// that is not known.
 	Repository   string
 	RepositoryID string
+	// Owners are owners on GitHub, all of whose repositories are watched.
+	Owners []string
 	// Emails are addresses of people who may sign by hand.
 	Emails []string
 	// Keys are hex SHA-256 fingerprints of SubjectPublicKeyInfos.
@@ -27,6 +29,7 @@ type WatchList struct {
 	// names maps lower-case "owner/name", and what resembles it, to who watches it.
 	names  map[string]watchedName
 	ids    map[string]watchedName // by numeric id
+	owners map[string]string      // lower-case owner to project
 	emails map[string]string      // lower-case address to project
 	keys   map[[sha256.Size]byte]string
 	hash   string
@@ -42,9 +45,9 @@ type watchedName struct {
 const maxName = 39 + 1 + 100
 
 // NewWatchList builds a watch list. Repositories that are not "OWNER/NAME", ids that are no numbers, addresses without
-// an "@", and fingerprints that are not 64 hex digits, are errors.
+// an "@", owners with a "/", and fingerprints that are not 64 hex digits, are errors.
 func NewWatchList(watched []Watched) (*WatchList, error) {
-	w := &WatchList{names: map[string]watchedName{}, ids: map[string]watchedName{}, emails: map[string]string{}, keys: map[[sha256.Size]byte]string{}}
+	w := &WatchList{names: map[string]watchedName{}, ids: map[string]watchedName{}, owners: map[string]string{}, emails: map[string]string{}, keys: map[[sha256.Size]byte]string{}}
 	var canonical []string
 	for _, x := range watched {
 		owner, name, ok := strings.Cut(x.Repository, "/")
@@ -59,6 +62,13 @@ func NewWatchList(watched []Watched) (*WatchList, error) {
 			}
 			w.ids[x.RepositoryID] = watchedName{x.Project, x.Repository, false}
 			canonical = append(canonical, "id "+x.RepositoryID)
+		}
+		for _, owner := range x.Owners {
+			if owner == "" || strings.Contains(owner, "/") {
+				return nil, fmt.Errorf("watch list: %q is not an owner of repositories", owner)
+			}
+			w.owners[asciiLower(owner)] = x.Project
+			canonical = append(canonical, "owner "+asciiLower(owner))
 		}
 		for _, address := range x.Emails {
 			if !strings.Contains(address, "@") {

@@ -1,5 +1,7 @@
 package identity
 
+import "strings"
+
 // WatchClass says what an identity has to do with a watched name.
 type WatchClass string
 
@@ -9,7 +11,8 @@ const (
 	WatchSigner     WatchClass = "signer"         // a workflow of the repository, another source
 	WatchSource     WatchClass = "source"         // the repository's source, another's workflow
 	WatchRenamed    WatchClass = "renamed"        // the repository's numeric id under another name
-	WatchThirdParty WatchClass = "third-party-ci" // another issuer's certificate mentions the repository
+	WatchOwner      WatchClass = "owner"          // another repository of a watched owner
+	WatchThirdParty WatchClass = "third-party-ci" // another issuer's certificate, or one in another form, mentions the repository
 	WatchLookalike  WatchClass = "look-alike"     // resembles the name and is not it
 	WatchEmail      WatchClass = "e-mail"         // a watched address
 	WatchKey        WatchClass = "key"            // a watched key
@@ -88,6 +91,15 @@ func (w *WatchList) classifyGitHub(id Identity) WatchMatch {
 	if project, ok := w.emails[asciiLower(id.SAN)]; ok {
 		return WatchMatch{Class: WatchEmail, Project: project}
 	}
+	// A source in another form than GitHub's says nothing for certain, and is looked at all the same.
+	if found, ok := w.exact(mentions(id.SourceRepositoryURI)); ok {
+		return WatchMatch{Class: WatchThirdParty, Project: found.project, Repository: found.repository}
+	}
+	for _, name := range []string{source, signer} {
+		if project, ok := w.owner(name); ok {
+			return WatchMatch{Class: WatchOwner, Project: project}
+		}
+	}
 	for _, name := range []string{source, signer} {
 		if found, ok := w.names[asciiLower(name)]; ok {
 			return WatchMatch{WatchLookalike, LookalikeName, found.project, found.repository}
@@ -103,6 +115,16 @@ func signerRepository(id Identity) string {
 		return ""
 	}
 	return u.Repository
+}
+
+// owner finds the project that watches a repository's owner.
+func (w *WatchList) owner(repository string) (project string, ok bool) {
+	owner, _, found := strings.Cut(repository, "/")
+	if !found {
+		return "", false
+	}
+	project, ok = w.owners[asciiLower(owner)]
+	return project, ok
 }
 
 // exact finds a repository by its own name.

@@ -204,7 +204,7 @@ func repositoryPart(path []byte) []byte {
 	return path
 }
 
-// hasName looks up a name, whatever its case, without allocating.
+// hasName looks up a name and its owner, whatever their case, without allocating.
 func (w *WatchList) hasName(name []byte) bool {
 	var folded [maxName]byte
 	if len(name) > len(folded) {
@@ -214,6 +214,14 @@ func (w *WatchList) hasName(name []byte) bool {
 		folded[i] = lowerByte(c)
 	}
 	_, ok := w.names[string(folded[:len(name)])]
+	if ok || len(w.owners) == 0 {
+		return ok
+	}
+	owner := bytes.IndexByte(name, '/')
+	if owner < 0 {
+		return false
+	}
+	_, ok = w.owners[string(folded[:owner])]
 	return ok
 }
 

@@ -164,13 +164,49 @@ func TestWatchedKeysAreFoundInsideCertificates(t *testing.T) {
 	}
 }
 
+func TestAllRepositoriesOfAWatchedOwnerAreFound(t *testing.T) {
+	w, err := NewWatchList([]Watched{{Project: "onnx", Repository: "onnx/onnx", Owners: []string{"ONNX"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Hash() == watchOnnx(t).Hash() {
+		t.Error("with an owner the list has the same name")
+	}
+	for name, c := range map[string]struct {
+		id   Identity
+		want WatchMatch
+	}{
+		"the repository itself":      {releaseIdentity(), WatchMatch{WatchSelf, "", "onnx", "onnx/onnx"}},
+		"another one":                {moved("onnx/tutorials"), WatchMatch{Class: WatchOwner, Project: "onnx"}},
+		"in other letters":           {moved("Onnx/tutorials"), WatchMatch{Class: WatchOwner, Project: "onnx"}},
+		"one that resembles it":      {moved("onnx/0nnx"), WatchMatch{Class: WatchOwner, Project: "onnx"}},
+		"its workflow, called":       {moved("someone/thing", func(id *Identity) { id.SAN = strings.Replace(releaseIdentity().SAN, "onnx/onnx/", "onnx/actions/", 1) }), WatchMatch{Class: WatchOwner, Project: "onnx"}},
+		"of a shape of its own":      {moved("onnx/tutorials", func(id *Identity) { id.SANType = SANTypeEmail }), WatchMatch{Class: WatchOwner, Project: "onnx"}},
+		"an owner that begins so":    {moved("onnx-community/tutorials"), WatchMatch{}},
+		"an owner that ends so":      {moved("my-onnx/tutorials"), WatchMatch{}},
+		"its name as a repository's": {moved("someone/onnx"), WatchMatch{}},
+	} {
+		cert := newCertificate(t, fulcioExtensions(t, c.id)...)
+		parsed, err := FromCertificate(cert)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := w.Classify(parsed); got != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if matched := w.MatchDER(cert.Raw); matched != (c.want.Class != WatchNothing) {
+			t.Errorf("%s: its certificate matches: %t", name, matched)
+		}
+	}
+}
+
 func TestWatchListsAreNamedByWhatTheyWatch(t *testing.T) {
 	a, b := watchOnnx(t, Watched{Project: "p", Repository: "A/b"}), watchOnnx(t, Watched{Project: "q", Repository: "a/B"})
 	if a.Hash() != b.Hash() || a.Hash() == watchOnnx(t).Hash() || len(a.Hash()) != 64 {
 		t.Errorf("hashes %s %s %s", a.Hash(), b.Hash(), watchOnnx(t).Hash())
 	}
 	for _, bad := range []Watched{{Repository: "onnx"}, {Repository: "a/b/c"}, {Repository: "/b"}, {Repository: "a/b", Keys: []string{"00"}},
-		{Repository: "a/b", RepositoryID: "x1"}, {Repository: "a/b", Emails: []string{"nobody"}}} {
+		{Repository: "a/b", RepositoryID: "x1"}, {Repository: "a/b", Emails: []string{"nobody"}}, {Repository: "a/b", Owners: []string{"a/b"}}, {Repository: "a/b", Owners: []string{""}}} {
 		if _, err := NewWatchList([]Watched{bad}); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}
@@ -247,9 +283,10 @@ func checkScan(t testing.TB, fail func(format string, args ...any), w *WatchList
 func FuzzMatchDER(f *testing.F) {
 	f.Add(releaseIdentity().SAN, GitHubActionsIssuer, "https://github.com/onnx/onnx", "onnx/onnx", releaseIdentity().BuildConfigURI, "77")
 	f.Add("https://evil.example/x/onnx%2Fonnx/xy", "https://oidc.codefresh.io", "", "", "", "")
+	f.Add("https://github.com/Widgets/one/.github/workflows/x.yml@refs/heads/main", GitHubActionsIssuer, "https://github.com/widgets/one", "widgets/one", "", "78")
 	f.Add("release@onnx.example", "https://accounts.google.com", GitHubActionsIssuer, "", "", "")
 	f.Add("https://gitlab.com/onnx/onnx//.gitlab-ci.yml@refs/heads/main", "https://gitlab.com", "https://gitlab.com/onnx/onnx", "", "", "12")
-	w, err := NewWatchList([]Watched{{Project: "onnx", Repository: "onnx/onnx", RepositoryID: "77", Emails: []string{"release@onnx.example"}}})
+	w, err := NewWatchList([]Watched{{Project: "onnx", Repository: "onnx/onnx", RepositoryID: "77", Owners: []string{"widgets"}, Emails: []string{"release@onnx.example"}}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -262,11 +299,11 @@ func FuzzMatchDER(f *testing.F) {
 
 // TestScanFindsWhateverParsingFinds builds identities of parts that matter, in lengths that DER may confuse with letters.
 func TestScanFindsWhateverParsingFinds(t *testing.T) {
-	w, err := NewWatchList([]Watched{{Project: "onnx", Repository: "onnx/onnx", RepositoryID: "77", Emails: []string{"release@onnx.example"}}})
+	w, err := NewWatchList([]Watched{{Project: "onnx", Repository: "onnx/onnx", RepositoryID: "77", Owners: []string{"widgets"}, Emails: []string{"release@onnx.example"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := []string{"https://", "github.com", "gitlab.com", "evil.example", "/", "//", "/../", "%2F", "%", "onnx", "ONNX", "onnx/onnx", "0nnx", "x", ".git", "-", "@",
+	parts := []string{"https://", "github.com", "gitlab.com", "evil.example", "/", "//", "/../", "%2F", "%", "onnx", "ONNX", "onnx/onnx", "0nnx", "widgets/", "x", ".git", "-", "@",
 		"release@onnx.example", "token.actions.githubusercontent.com", ".github/workflows/x.yml@refs/heads/main", "git@github.com:", "?", " "}
 	text := rapid.Custom(func(t *rapid.T) string {
 		return strings.Join(rapid.SliceOfN(rapid.SampledFrom(parts), 0, 9).Draw(t, "parts"), "") + strings.Repeat("x", rapid.IntRange(0, 3).Draw(t, "more"))

@@ -42,10 +42,10 @@ func (w *WatchList) mayMention(text []byte) bool {
 		len(w.emails) > 0 && bytes.IndexByte(text, '@') >= 0)
 }
 
-// Mentions reports whether a text has a watched name, something that resembles one, or a watched address in it.
+// Mentions reports whether a text has a watched name, something that resembles one, a watched owner or address in it.
 func (w *WatchList) Mentions(text string) bool {
 	for _, form := range forms(text) {
-		if _, ok := w.find(form, spareBytes); ok || w.findEmail(form) {
+		if _, ok := w.find(form, spareBytes); ok || w.findOwner(form) || w.findEmail(form) {
 			return true
 		}
 	}
@@ -148,6 +148,28 @@ func (w *WatchList) find(text string, spare int) (watchedName, bool) {
 		}
 	}
 	return watchedName{}, false
+}
+
+// findOwner looks for a watched owner before every slash of a lower-case text.
+func (w *WatchList) findOwner(text string) bool {
+	if len(w.owners) == 0 {
+		return false
+	}
+	for i := 0; i < len(text); i++ {
+		if text[i] != '/' {
+			continue
+		}
+		begin := i
+		for begin > 0 && i-begin < maxName && nameByte(text[begin-1]) {
+			begin--
+		}
+		for left := 0; left <= spareBytes && begin+left < i; left++ {
+			if _, ok := w.owners[text[begin+left:i]]; ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // findEmail looks for a watched address around every "@" of a lower-case text.

@@ -1,11 +1,13 @@
-// Package rekor reads the transparency logs of signatures: the tiled log of Rekor v2, and the entries of Rekor v1 and v2
-// alike.
+// Package rekor reads the transparency logs of signatures: the tiled log of Rekor v2, the sharded one of Rekor v1 with its
+// search index, and the entries of both.
 //
 // It promises that every entry is decoded from the very bytes that the tree commits to; that an entry of a kind, a
 // version or a shape it does not know is reported and never fatal; that a scan never passes over an entry whose signer
 // is watched, however its JSON or its base64 is written; and that nothing is read or built without a limit. It verifies
-// the signatures of checkpoints and nothing else: that the leaves are those of the tree is for [tlog.Follower] to prove,
-// that a certificate chains to a trusted authority is for who judges the entry.
+// the signatures of checkpoints, and proves each entry of Rekor v1 that it is asked for by name or by index; of the leaves
+// of a page it verifies nothing: that these are the tree's is for [tlog.Follower] to prove, or for a [V1Window]. That a
+// certificate chains to a trusted authority is for who judges the entry, and what a search index does not find is not said
+// not to be there.
 package rekor
 
 import (

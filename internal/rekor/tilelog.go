@@ -42,7 +42,8 @@ type TileLog struct {
 	o      Options
 	reader tiles.Reader
 	// size is that of the last checkpoint: the widths of the tiles on the tree's right edge follow from it.
-	size atomic.Uint64
+	size    atomic.Uint64
+	buffers tiles.Buffers // of pages that were released
 }
 
 var _ tlog.Source = (*TileLog)(nil)
@@ -120,15 +121,18 @@ func (l *TileLog) Page(ctx context.Context, from, to uint64) (tlog.Page, error) 
 	if want <= skip {
 		return tlog.Page{}, fmt.Errorf("%s: there is no page from entry %d to %d", l.o.Origin, from, to)
 	}
-	body, got, wire, err := l.reader.Tile(ctx, "entries", index, width, maxBundleBytes)
+	buffer := l.buffers.Get()
+	body, got, wire, err := l.reader.Tile(ctx, "entries", index, width, maxBundleBytes, buffer)
 	if err != nil {
+		l.buffers.Put(buffer)
 		return tlog.Page{}, fmt.Errorf("%s: entries %d to %d: %w", l.o.Origin, from, to, err)
 	}
 	leaves, err := parseBundle(body, got)
 	if err != nil {
+		l.buffers.Put(buffer)
 		return tlog.Page{}, fmt.Errorf("%s: entry bundle %s: %w", l.o.Origin, tiles.Path("entries", index, got), err)
 	}
-	return tlog.Page{First: from, Leaves: leaves[skip:want], Bytes: wire}, nil
+	return tlog.Page{First: from, Leaves: leaves[skip:want], Bytes: wire, Release: func() { l.buffers.Put(buffer) }}, nil
 }
 
 // parseBundle takes an entry bundle of a known number of entries apart (C2SP tlog-tiles, "Log Entries"). The entries

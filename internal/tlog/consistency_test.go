@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/rekoncile/rekoncile/internal/clock"
 )
 
 func TestWhatLiesBeforeTheStartMustBeInTheSignedTree(t *testing.T) {
@@ -161,6 +164,75 @@ func TestLiesEndInTheirMisbehaviourAndTruthGoesOn(t *testing.T) {
 	}
 }
 
+// TestATreeWhoseSizeIsAPowerOfTwoHidesNothing has logs lie to followers that stand where a proof lacks the smaller tree's
+// root: it is one whole subtree of the larger one.
+func TestATreeWhoseSizeIsAPowerOfTwoHidesNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		lie  func(*memoryLog)
+		kind Kind
+	}{
+		"fork": {func(l *memoryLog) { l.leaves[100] = "forged" }, KindFork},
+		"altered leaf": {func(l *memoryLog) {
+			l.served = func(i int) string { return strings.Replace(l.leaves[i], " 999", " 9", 1) }
+		}, KindEntriesMismatch},
+		"shown smaller": {func(l *memoryLog) { l.shown = 256 }, ""},
+	} {
+		l, s := newLog(512), newStore()
+		if _, err := follow(l, s); err != nil {
+			t.Fatal(err)
+		}
+		l.grow(1000)
+		lying := &memoryLog{leaves: slices.Clone(l.leaves), shown: -1, pageSize: 16}
+		c.lie(lying)
+		step := func(f *Follower[string]) { f.ProveEntries = 1024 } // so that there is a proof from 1024 on
+		out, err := follow(lying, s, step)
+		if c.kind == "" {
+			if err != nil || !out.Stale || len(out.Misbehaviours) != 0 {
+				t.Errorf("%s: %+v, %v", name, out, err)
+			}
+			continue
+		}
+		if err != nil || len(out.Misbehaviours) != 1 || out.Misbehaviours[0].Kind != c.kind || s.state.Proven != 512 {
+			t.Errorf("%s: %+v, %v", name, out, err)
+			continue
+		}
+		m := out.Misbehaviours[0]
+		if confirmed, note := m.Recheck(signedIn(m)); !confirmed {
+			t.Errorf("%s, looked at again: %s", name, note)
+		}
+		if c.kind == KindEntriesMismatch && (m.From != 999 || m.To != 1000) {
+			t.Errorf("%s: entries %d to %d", name, m.From, m.To)
+		}
+		if _, err := follow(l, s); err != nil {
+			t.Fatal(err)
+		}
+		check(t, s, 0, 1512)
+	}
+}
+
+// TestAContradictionHasOneNameHoweverTheLogGrows has a fork that was told twice, grown in between, and another one.
+func TestAContradictionHasOneNameHoweverTheLogGrows(t *testing.T) {
+	for _, size := range []int{500, 512} {
+		l, s := newLog(size), newStore()
+		if _, err := follow(l, s); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, lie := range []struct{ forged, grown int }{{100, 10}, {100, 321}, {101, 321}, {101, 0}} {
+			lying := newLog(size + lie.grown)
+			lying.leaves[lie.forged] = "forged"
+			out, err := follow(lying, s)
+			if err != nil || len(out.Misbehaviours) != 1 {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			names = append(names, out.Misbehaviours[0].Contradiction())
+		}
+		if names[0] != names[1] || names[1] == names[2] || names[0] == names[3] {
+			t.Errorf("size %d: %q", size, names)
+		}
+	}
+}
+
 func boolInt(b bool) int {
 	if b {
 		return 1
@@ -217,17 +289,32 @@ func TestABadProofIsNoEvidence(t *testing.T) {
 }
 
 func TestAFrozenLogThatGrowsIsReportedAndRead(t *testing.T) {
-	frozen := func(f *Follower[string]) { f.Frozen = true }
-	l, s := newLog(500), newStore()
-	if _, err := follow(l, s, frozen); err != nil || len(s.seen) != 0 {
-		t.Fatal(err, s.seen)
+	for _, size := range []int{0, 500} {
+		l, s := newLog(size), newStore()
+		// It is looked at an hour before its end, two hours after it, and later, every time but the last an hour apart.
+		now := start
+		run := func() {
+			t.Helper()
+			if _, err := follow(l, s, func(f *Follower[string]) { f.Clock, f.FrozenAt = clock.NewSimulated(now), start.Add(time.Hour) }); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(2 * time.Hour)
+		}
+		run()
+		l.grow(20)
+		run()
+		run()
+		if len(s.seen) != 0 {
+			t.Fatalf("it grew before its end, if at all: %v", s.seen)
+		}
+		l.grow(10)
+		run()
+		if !slices.Equal(s.seen, []string{"frozen-log-grew"}) {
+			t.Errorf("it grew after its end: %v", s.seen)
+		}
+		if confirmed, note := s.last.Recheck(signedIn(s.last)); !confirmed {
+			t.Errorf("the evidence looked at again: %s", note)
+		}
+		check(t, s, 0, uint64(size+30))
 	}
-	if _, err := follow(l, s, frozen); err != nil || len(s.seen) != 0 {
-		t.Fatal(err, s.seen)
-	}
-	l.grow(10)
-	if _, err := follow(l, s, frozen); err != nil || !slices.Equal(s.seen, []string{"frozen-log-grew"}) {
-		t.Fatal(err, s.seen)
-	}
-	check(t, s, 0, 510)
 }

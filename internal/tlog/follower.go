@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
@@ -38,10 +39,10 @@ type Follower[H any] struct {
 	Inspect func(index uint64, leaf []byte) (H, bool)
 	// Start says where a log is taken up that is not known yet, given its size. It may ask the log.
 	Start func(ctx context.Context, size uint64) (uint64, error)
-	// Frozen says that the log is not expected to grow.
-	Frozen bool
-	Clock  clock.Clock
-	Logger *slog.Logger
+	// FrozenAt is when the log ended: it is not expected to grow after that. Zero is an open log.
+	FrozenAt time.Time
+	Clock    clock.Clock
+	Logger   *slog.Logger
 	// Parallel is how many pages are in flight; 0 is 8. What is in memory is at most twice as many.
 	Parallel int
 	// BatchEntries is how many leaves one transaction covers at least; 0 is 16,384.

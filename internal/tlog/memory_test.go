@@ -152,17 +152,17 @@ func (s *memoryStore) do(method string, fn func() error) error {
 
 func (s *memoryStore) State(context.Context) (State, error) { return s.state, nil }
 
-func (s *memoryStore) Begin(_ context.Context, _ time.Time, start uint64, frontier [][]byte, cp SignedCheckpoint) error {
+func (s *memoryStore) Begin(_ context.Context, now time.Time, start uint64, frontier [][]byte, cp SignedCheckpoint) error {
 	return s.do("begin", func() error {
-		s.state = State{Known: true, Start: start, Read: start, Proven: start, ReadRange: frontier, ProvenRange: frontier, Checkpoint: cp}
+		s.state = State{Known: true, Start: start, Read: start, Proven: start, ReadRange: frontier, ProvenRange: frontier, Checkpoint: cp, SeenAt: now}
 		return nil
 	})
 }
 
-func (s *memoryStore) Saw(_ context.Context, _ time.Time, cp SignedCheckpoint) error {
+func (s *memoryStore) Saw(_ context.Context, now time.Time, cp SignedCheckpoint) error {
 	return s.do("saw", func() error {
 		if cp.Size >= s.state.Checkpoint.Size {
-			s.state.Checkpoint = cp
+			s.state.Checkpoint, s.state.SeenAt = cp, now
 		}
 		return nil
 	})

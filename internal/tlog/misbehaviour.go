@@ -2,8 +2,13 @@ package tlog
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+
+	"github.com/transparency-dev/merkle/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/rekoncile/rekoncile/internal/failpoint"
 )
@@ -52,6 +57,41 @@ type Evidence struct {
 
 func evidenceOf(cp SignedCheckpoint) Evidence {
 	return Evidence{Size: cp.Size, Root: hex.EncodeToString(cp.Root[:]), Raw: cp.Raw}
+}
+
+// Contradiction names what it is that the log contradicts itself in: two sightings of one contradiction have the same name,
+// however the log has grown in between, and another contradiction of the kind has another.
+func (m *Misbehaviour) Contradiction() string {
+	switch m.Kind {
+	case KindBadCheckpoint:
+		return m.Detail
+	case KindEntriesMismatch:
+		return fmt.Sprintf("entries %d to %d, root %s", m.From, m.To, m.Computed)
+	case KindFrozenGrew:
+		return "growth" // that it goes on growing is nothing new
+	}
+	if m.New.Size > m.Old.Size {
+		return fmt.Sprintf("size %d, roots %s and %s", m.Old.Size, m.Old.Root, m.otherRoot())
+	}
+	return fmt.Sprintf("size %d, root %s", m.New.Size, m.New.Root)
+}
+
+// otherRoot is the root, in hex, that the newer and larger tree has at the size of the older one: what its proof leads to
+// instead of the older one's root. It is empty where the evidence is no proof.
+func (m *Misbehaviour) otherRoot() string {
+	hashes, err := unhex(m.Proof)
+	if err != nil || len(hashes) == 0 {
+		return ""
+	}
+	if wholeSubtree(m.Old.Size) {
+		return m.Proof[0]
+	}
+	var mismatch proof.RootMismatchError
+	none := make([]byte, sha256.Size)
+	if !errors.As(proof.VerifyConsistency(rfc6962.DefaultHasher, m.Old.Size, m.New.Size, hashes, none, none), &mismatch) {
+		return ""
+	}
+	return hex.EncodeToString(mismatch.CalculatedRoot)
 }
 
 // Rewinds says whether what was read since the last proof is void.

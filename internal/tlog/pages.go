@@ -1,6 +1,7 @@
 package tlog
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -120,7 +121,7 @@ func (f *Follower[H]) commit(ctx context.Context, tree *compact.Range, order <-c
 	return nil
 }
 
-// page fetches, hashes and scans [from, to).
+// page fetches, hashes and scans [from, to). Scan looks at the page's own memory, which it must not keep; Inspect gets a copy.
 func (f *Follower[H]) page(ctx context.Context, h *pageHasher, from, to uint64) *page[H] {
 	p := &page[H]{from: from, to: to, nodes: rangeFactory.NewEmptyRange(from)}
 	p.err = f.fetch(ctx, from, to, func(at uint64, got Page) error {
@@ -130,7 +131,7 @@ func (f *Follower[H]) page(ctx context.Context, h *pageHasher, from, to uint64) 
 		}
 		for i, leaf := range got.Leaves {
 			if f.Scan(leaf) {
-				if hit, ok := f.Inspect(at+uint64(i), leaf); ok {
+				if hit, ok := f.Inspect(at+uint64(i), bytes.Clone(leaf)); ok {
 					p.hits = append(p.hits, Hit[H]{Index: at + uint64(i), Hit: hit})
 				}
 			}
@@ -140,7 +141,8 @@ func (f *Follower[H]) page(ctx context.Context, h *pageHasher, from, to uint64) 
 	return p
 }
 
-// fetch reads [from, to) from the source, which may give less at a time than it was asked for, but never nothing.
+// fetch reads [from, to) from the source, which may give less at a time than it was asked for, but never nothing. take must
+// not keep the leaves: they are given back to the source when it returns.
 func (f *Follower[H]) fetch(ctx context.Context, from, to uint64, take func(at uint64, got Page) error) error {
 	for at := from; at < to; {
 		got, err := f.Source.Page(ctx, at, to)
@@ -151,7 +153,11 @@ func (f *Follower[H]) fetch(ctx context.Context, from, to uint64, take func(at u
 		if got.First != at || n == 0 || n > to-at {
 			return fmt.Errorf("entries %d to %d were asked for, %d from %d came", at, to, n, got.First)
 		}
-		if err := take(at, got); err != nil {
+		err = take(at, got)
+		if got.Release != nil {
+			got.Release()
+		}
+		if err != nil {
 			return err
 		}
 		at += n

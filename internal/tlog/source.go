@@ -55,8 +55,12 @@ type Source interface {
 // Page is a run of leaves.
 type Page struct {
 	First uint64
-	// Leaves are what the tree commits to: the hash of one is SHA-256(0x00 ‖ leaf). They may share memory.
+	// Leaves are what the tree commits to: the hash of one is SHA-256(0x00 ‖ leaf). They may share memory, and are valid
+	// until Release.
 	Leaves [][]byte
 	// Bytes is the size of the answers on the wire.
 	Bytes int64
+	// Release gives the memory of the leaves back to the source, for the next page. It may be nil, and need not be called;
+	// it is called at most once, by the page's only owner, who keeps copies of what it keeps.
+	Release func()
 }

@@ -14,8 +14,9 @@ type State struct {
 	Start, Read, Proven uint64
 	// ReadRange and ProvenRange are the node hashes of the compact ranges [0, Read) and [0, Proven).
 	ReadRange, ProvenRange [][]byte
-	// Checkpoint is the largest consistent one that was seen.
+	// Checkpoint is the largest consistent one that was seen, and SeenAt when it was last seen.
 	Checkpoint SignedCheckpoint
+	SeenAt     time.Time
 }
 
 // Hit is what was made of a leaf that is worth keeping.
@@ -47,7 +48,7 @@ type Store[H any] interface {
 	Advance(ctx context.Context, now time.Time, b Batch[H]) error
 	// Prove moves Proven to size, which Read must be (ErrMoved otherwise): cp commits to the leaves below it.
 	Prove(ctx context.Context, now time.Time, size uint64, cp SignedCheckpoint) error
-	// Misbehaved keeps the evidence of a misbehaviour. Where m.Rewinds, Read goes back to Proven and the hits
-	// beyond it are gone with it.
+	// Misbehaved keeps the evidence of a misbehaviour, or notes that the contradiction goes on; see
+	// [Misbehaviour.Contradiction]. Where m.Rewinds, Read goes back to Proven and the hits beyond it are gone with it.
 	Misbehaved(ctx context.Context, now time.Time, m *Misbehaviour) error
 }

@@ -71,10 +71,13 @@ func (r Reader) nodes(ctx context.Context, ids []compact.NodeID, size uint64) ([
 	return hashes, nil
 }
 
+// maxHashTileBytes bounds a hash tile as it comes: gzip makes hashes, which do not compress, a little longer.
+const maxHashTileBytes = FullWidth*sha256.Size + 1024
+
 // hashTile reads the hashes of a tile, of which the tree has width.
 func (r Reader) hashTile(ctx context.Context, level uint, index uint64, width int) ([]byte, error) {
 	name := strconv.FormatUint(uint64(level), 10)
-	body, got, _, err := r.Tile(ctx, name, index, width, FullWidth*sha256.Size)
+	body, got, _, err := r.Tile(ctx, name, index, width, maxHashTileBytes, &Buffer{})
 	if err != nil {
 		return nil, err
 	}

@@ -6,13 +6,9 @@
 package tiles
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"strconv"
@@ -24,7 +20,7 @@ import (
 // FullWidth is the number of hashes or entries in a full tile.
 const FullWidth = 256
 
-// Fetcher makes requests; [fetch.Client] is one.
+// Fetcher makes requests; [fetch.Client] is one. The body of an answer belongs to whoever asked.
 type Fetcher interface {
 	Do(ctx context.Context, q fetch.Request) (*fetch.Response, error)
 }
@@ -39,8 +35,12 @@ type Reader struct {
 // Get reads the file at a path. It asks for gzip, and limit caps the answer both as it comes and decompressed. wire is
 // its size as it came. The error wraps [fs.ErrNotExist] where the log has no such file.
 func (r Reader) Get(ctx context.Context, path string, limit int64) (body []byte, wire int64, err error) {
+	return r.get(ctx, path, limit, &Buffer{})
+}
+
+func (r Reader) get(ctx context.Context, path string, limit int64, b *Buffer) (body []byte, wire int64, err error) {
 	resp, err := r.Fetch.Do(ctx, fetch.Request{
-		URL: r.URL + "/" + path, MaxBytes: limit, Headers: map[string]string{"Accept-Encoding": "gzip"},
+		URL: r.URL + "/" + path, MaxBytes: limit, Headers: map[string]string{"Accept-Encoding": "gzip"}, Buffer: b.answer,
 	})
 	var status *fetch.StatusError
 	switch {
@@ -50,8 +50,9 @@ func (r Reader) Get(ctx context.Context, path string, limit int64) (body []byte,
 		return nil, 0, err
 	}
 	body, wire = resp.Body, int64(len(resp.Body))
+	b.answer = body
 	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
-		if body, err = gunzip(body, limit); err != nil {
+		if body, err = b.gunzip(limit); err != nil {
 			return nil, wire, fmt.Errorf("GET %s/%s: its gzip answer: %w", r.URL, path, err)
 		}
 	}
@@ -63,34 +64,18 @@ func absent(status int) bool {
 	return status == http.StatusNotFound || status == http.StatusGone || status == http.StatusForbidden
 }
 
-func gunzip(body []byte, limit int64) ([]byte, error) {
-	z, err := gzip.NewReader(bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	// The trailer tells the size, modulo 2^32 and if it is honest: good enough to spare the buffer its growing.
-	hint := int64(binary.LittleEndian.Uint32(body[len(body)-4:]))
-	out := bytes.NewBuffer(make([]byte, 0, min(hint, limit, int64(len(body))*16)+bytes.MinRead))
-	if _, err := out.ReadFrom(io.LimitReader(z, limit+1)); err != nil {
-		return nil, err
-	}
-	if int64(out.Len()) > limit {
-		return nil, fmt.Errorf("it is larger than the %d bytes allowed", limit)
-	}
-	return out.Bytes(), nil
-}
-
 // Tile reads a tile of the kind that name says ("0" for hashes of that level, "entries", "data"), of which the tree has
-// width entries: the partial tile, or the full one where the partial is gone. got says which of the two it is.
-func (r Reader) Tile(ctx context.Context, name string, index uint64, width int, limit int64) (body []byte, got int, wire int64, err error) {
+// width entries: the partial tile, or the full one where the partial is gone. got says which of the two it is. The body is
+// in the buffer.
+func (r Reader) Tile(ctx context.Context, name string, index uint64, width int, limit int64, b *Buffer) (body []byte, got int, wire int64, err error) {
 	if width < 1 || width > FullWidth {
 		return nil, 0, 0, fmt.Errorf("tile %s %d cannot have a width of %d", name, index, width)
 	}
-	body, wire, err = r.Get(ctx, Path(name, index, width), limit)
+	body, wire, err = r.get(ctx, Path(name, index, width), limit, b)
 	if width < FullWidth && errors.Is(err, fs.ErrNotExist) {
 		// Logs may delete a partial tile once there is a full one (C2SP tlog-tiles, "Pruning").
 		width = FullWidth
-		full, fullWire, fullErr := r.Get(ctx, Path(name, index, width), limit)
+		full, fullWire, fullErr := r.get(ctx, Path(name, index, width), limit, b)
 		if fullErr != nil {
 			return nil, 0, 0, fmt.Errorf("%w, and the full one: %w", err, fullErr)
 		}

@@ -204,3 +204,21 @@ func TestMissingFileIsToldFromOtherFailures(t *testing.T) {
 		t.Errorf("too large: %v", err)
 	}
 }
+
+// TestHashesThatGzipMakesLongerAreRead has a server compress what does not compress: a full tile of hashes is longer for it
+// than its bytes are.
+func TestHashesThatGzipMakesLongerAreRead(t *testing.T) {
+	tree := bigTree(600)
+	server := tilestest.Serve(t, "")
+	server.Gzip()
+	server.Put(tree.Tiles(600))
+	reader := tiles.Reader{URL: server.URL, Fetch: server.Client}
+	hashes, err := reader.ConsistencyProof(context.Background(), 300, 600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, now := tree.Root(300), tree.Root(600)
+	if err := proof.VerifyConsistency(rfc6962.DefaultHasher, 300, 600, hashes, old[:], now[:]); err != nil {
+		t.Error(err)
+	}
+}
