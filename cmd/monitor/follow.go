@@ -285,6 +285,9 @@ func (a *app) printFollow(f *followAnswer) {
 		for _, m := range l.Misbehaviours {
 			line(a.stdout, "  MISBEHAVED: %s", m)
 		}
+		if l.Unknown > 0 {
+			line(a.stdout, "  %d of a kind that this version does not know: those that mention a watched name are recorded", l.Unknown)
+		}
 		if l.Reread > 0 {
 			line(a.stdout, "  %d entries were read again, with today's watch list", l.Reread)
 		}

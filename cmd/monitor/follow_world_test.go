@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekoncile/rekoncile/internal/clock"
 	"github.com/rekoncile/rekoncile/internal/config"
@@ -132,6 +135,49 @@ func TestNewShardsAreTakenUpWhileRunning(t *testing.T) {
 	cancel()
 	if code := <-done; code != exitOK {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestWitnessesWithConfiguredKeysAreRecorded has two witnesses, of which the configuration knows one.
+func TestWitnessesWithConfiguredKeysAreRecorded(t *testing.T) {
+	world, err := sandbox.New(sandbox.Options{TrustLogs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := world.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer world.Close()
+	known := world.Rekor2.AddWitness("witness.example.org")
+	world.Rekor2.AddWitness("stranger.example.org")
+	if _, err := world.PlantRekor2(world.Rekor2, 3); err != nil {
+		t.Fatal(err)
+	}
+	f := follower{t.TempDir()}
+	text := bytes.Replace(logsConfig(world, "trusted_root: trusted_root.json"), []byte("  each:\n"), []byte("  witnesses: ['"+known+"']\n  each:\n"), 1)
+	for name, body := range map[string][]byte{"trusted_root.json": world.TrustedRootJSON(), "config.yaml": text} {
+		if err := os.WriteFile(filepath.Join(f.dir, name), body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := f.command("follow", "--once").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := f.command("status", "--json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer statusAnswer
+	if err := json.Unmarshal(out, &answer); err != nil {
+		t.Fatal(err)
+	}
+	cosigners := map[string][]string{}
+	for _, l := range answer.Logs {
+		cosigners[l.Origin] = l.Cosigners
+	}
+	want := map[string][]string{"ctfe.sandbox.example": nil, "log2026-1.rekor.sandbox.example": {"witness.example.org"}, "static-ct.sandbox.example": nil}
+	if diff := cmp.Diff(want, cosigners); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -145,9 +145,11 @@ func (r *followRun) targets(ctx context.Context, logs []knownLog, client *fetch.
 		}
 		timeOf := audit.CertificateTime
 		if k.kind == kindRekorV2 {
-			t.Scan, t.Inspect, timeOf = rekor.NewScanner(watch).Scan, inspector.Entry, audit.EntryTime
+			scanner := rekor.NewScanner(watch)
+			t.Scan, t.Unknown, t.Inspect, timeOf = scanner.Scan, scanner.Unknown, inspector.Entry, audit.EntryTime
 		} else {
-			t.Scan, t.Inspect = ctlog.NewScanner(watch).Scan, inspector.Certificate
+			scanner := ctlog.NewScanner(watch)
+			t.Scan, t.Unknown, t.Inspect = scanner.Scan, scanner.Unknown, inspector.Certificate
 		}
 		if t.Start = startAt(start); !start.At.IsZero() {
 			t.Start = audit.StartAt(t.Source, start.At, timeOf)

@@ -33,12 +33,16 @@ type statusAnswer struct {
 
 // logStatus is where one log stands.
 type logStatus struct {
-	Origin       string              `json:"origin"`
-	Kind         string              `json:"kind"`
-	Size         uint64              `json:"size"`
-	Start        uint64              `json:"start"`
-	Read         uint64              `json:"read"`
-	Proven       uint64              `json:"proven"`
+	Origin string `json:"origin"`
+	Kind   string `json:"kind"`
+	Size   uint64 `json:"size"`
+	Start  uint64 `json:"start"`
+	Read   uint64 `json:"read"`
+	Proven uint64 `json:"proven"`
+	// GrowthPerSecond is how many entries a second it grew by of late.
+	GrowthPerSecond float64 `json:"growth_per_second,omitempty"`
+	// Cosigners are the witnesses that signed its latest checkpoint too.
+	Cosigners    []string            `json:"cosigners,omitempty"`
 	CheckedAt    time.Time           `json:"checked_at,omitzero"`
 	FailingSince time.Time           `json:"failing_since,omitzero"`
 	Failure      string              `json:"failure,omitempty"`
@@ -156,7 +160,7 @@ func (s *statusAnswer) addNotFollowed(known []knownLog, err error) error {
 // statusOf says where a log stands.
 func statusOf(l audit.LogFacts, watchList string) logStatus {
 	s := logStatus{Origin: l.Origin, Kind: l.Kind, Size: l.Latest, Start: l.Start, Read: l.Read, Proven: l.Proven, CheckedAt: l.CheckedAt,
-		FailingSince: l.FailingSince, Failure: l.Failure, Proofs: l.Ranges}
+		FailingSince: l.FailingSince, Failure: l.Failure, Proofs: l.Ranges, GrowthPerSecond: l.GrowthPerSecond, Cosigners: l.Cosigners}
 	for _, i := range l.Incidents {
 		if !slices.Contains(s.Incidents, i.Kind) { // once, in however many ways the log contradicts itself
 			s.Incidents = append(s.Incidents, i.Kind)
@@ -188,6 +192,18 @@ func coverageOf(l logStatus) string {
 	return text
 }
 
+// growth says how fast a log grows, and how long what is behind would take to come in.
+func growth(l logStatus) string {
+	if l.GrowthPerSecond == 0 {
+		return "-"
+	}
+	text := fmt.Sprintf("%.3g/s", l.GrowthPerSecond)
+	if behind := l.Size - min(l.Proven, l.Size); behind > 0 {
+		text += fmt.Sprintf(", %s behind", time.Duration(float64(behind)/l.GrowthPerSecond*float64(time.Second)).Round(time.Second))
+	}
+	return text
+}
+
 func (a *app) printStatus(s *statusAnswer) error {
 	var rows [][]string
 	for _, p := range s.Projects {
@@ -210,10 +226,10 @@ func (a *app) printStatus(s *statusAnswer) error {
 		if l.Failure != "" {
 			trouble = strings.TrimPrefix(trouble+"; failing since "+when(l.FailingSince)+": "+l.Failure, "; ")
 		}
-		rows = append(rows, []string{l.Origin, l.Kind, fmt.Sprint(l.Size), fmt.Sprint(l.Proven), fmt.Sprint(l.Size - min(l.Proven, l.Size)), when(l.CheckedAt), trouble})
+		rows = append(rows, []string{l.Origin, l.Kind, fmt.Sprint(l.Size), fmt.Sprint(l.Proven), fmt.Sprint(l.Size - min(l.Proven, l.Size)), growth(l), when(l.CheckedAt), trouble})
 	}
 	if len(rows) > 0 {
-		if err := a.table([]string{"LOG", "KIND", "SIZE", "PROVEN", "BEHIND", "CHECKED", "TROUBLE"}, rows); err != nil {
+		if err := a.table([]string{"LOG", "KIND", "SIZE", "PROVEN", "BEHIND", "GROWTH", "CHECKED", "TROUBLE"}, rows); err != nil {
 			return err
 		}
 	}

@@ -32,6 +32,8 @@ type LogTarget struct {
 	Store             LogStore
 	Scan              func(leaf []byte) bool
 	Inspect           func(index uint64, leaf []byte) (LogHit, bool)
+	// Unknown counts the leaves scanned so far that this version cannot decode; may be nil.
+	Unknown func() uint64
 	// Start says where the log is taken up, given its size.
 	Start func(ctx context.Context, size uint64) (uint64, error)
 	// Until stops there; 0 is the log's end.
@@ -51,6 +53,8 @@ type LogSummary struct {
 	Proven uint64 `json:"proven"`
 	Hits   int    `json:"hits"`
 	Bytes  int64  `json:"bytes"`
+	// Unknown counts the entries read that this version cannot decode. Those that mention a watched name are hits.
+	Unknown uint64 `json:"unknown_entries,omitempty"`
 	// Reread counts the entries that were read again, because they had been read with another watch list.
 	Reread uint64 `json:"reread,omitempty"`
 	// Seconds is how long the run took.
@@ -90,6 +94,9 @@ func (f *LogFollower) follow(ctx context.Context, t LogTarget) (LogSummary, erro
 	s, err := f.run(ctx, t)
 	if err == nil && f.Reread && s.Trouble == "" && len(s.Misbehaviours) == 0 {
 		err = f.reread(ctx, t, &s)
+	}
+	if t.Unknown != nil {
+		s.Unknown = t.Unknown()
 	}
 	s.Seconds = f.Clock.Now().Sub(began).Seconds()
 	return s, err

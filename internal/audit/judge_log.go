@@ -20,7 +20,12 @@ type LogFacts struct {
 	// Coverage of the log.
 	Start, Read, Proven, Latest uint64
 	Known                       bool
-	Ranges                      []ProvenRange
+	// Cosigners are the witnesses whose cosignatures of the latest checkpoint were verified.
+	Cosigners []string
+	// GrowthPerSecond is how many entries a second the log grew by in the day before the latest checkpoint; 0 where the record
+	// has no two checkpoints of it.
+	GrowthPerSecond float64
+	Ranges          []ProvenRange
 }
 
 // ProvenRange is a run of leaves that was proven complete, and the watch list that it was read with.

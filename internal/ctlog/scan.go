@@ -3,6 +3,7 @@ package ctlog
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"sync/atomic"
 )
 
 // Matcher knows what is watched. It may be called from several goroutines, may answer true too often, and must never
@@ -13,7 +14,10 @@ type Matcher interface {
 }
 
 // Scanner picks the leaves that are worth a closer look. It is safe for concurrent use.
-type Scanner struct{ m Matcher }
+type Scanner struct {
+	m       Matcher
+	unknown atomic.Uint64
+}
 
 // NewScanner returns a scanner for what m watches.
 func NewScanner(m Matcher) *Scanner { return &Scanner{m: m} }
@@ -26,8 +30,12 @@ func (s *Scanner) Scan(leaf []byte) bool {
 	if der, ok := signedEntry(leaf); ok {
 		return s.m.MatchDER(der)
 	}
+	s.unknown.Add(1)
 	return s.m.MatchDER(leaf)
 }
+
+// Unknown counts the leaves scanned so far that are of another shape.
+func (s *Scanner) Unknown() uint64 { return s.unknown.Load() }
 
 // signedEntry finds the certificate or TBSCertificate in a leaf of exactly the shape that RFC 6962 §3.4 gives it.
 func signedEntry(leaf []byte) ([]byte, bool) {

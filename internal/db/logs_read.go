@@ -16,10 +16,16 @@ var (
 	_ audit.LogStore  = (*Log)(nil)
 )
 
+// growthWindow is how far back the growth of a log is looked at.
+const growthWindow = 24 * time.Hour
+
 // Logs returns what the record holds of every log.
 func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 	rows, err := db.r.QueryContext(ctx, `SELECT l.id, l.origin, l.kind, l.url, l.start_index, l.read_index, l.proven_index, l.checked_at, l.failing_since, l.failure,
-		coalesce(c.size, 0), c.first_seen FROM logs l LEFT JOIN checkpoints c ON c.id = l.latest_id ORDER BY l.origin`)
+		coalesce(c.size, 0), c.first_seen, coalesce(c.cosigners, ''), coalesce(d.size, 0), d.first_seen
+		FROM logs l LEFT JOIN checkpoints c ON c.id = l.latest_id LEFT JOIN checkpoints d ON d.id =
+			(SELECT id FROM checkpoints WHERE origin = c.origin AND first_seen >= c.first_seen - ? ORDER BY first_seen LIMIT 1)
+		ORDER BY l.origin`, growthWindow.Microseconds())
 	if err != nil {
 		return nil, fmt.Errorf("logs in the record: %w", err)
 	}
@@ -29,9 +35,17 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 	for rows.Next() {
 		var l audit.LogFacts
 		var id int64
-		var start, checked, failing, grew sql.NullInt64
-		if err := rows.Scan(&id, &l.Origin, &l.Kind, &l.URL, &start, &l.Read, &l.Proven, &checked, &failing, &l.Failure, &l.Latest, &grew); err != nil {
+		var start, checked, failing, grew, before sql.NullInt64
+		var size uint64
+		var cosigners string
+		if err := rows.Scan(&id, &l.Origin, &l.Kind, &l.URL, &start, &l.Read, &l.Proven, &checked, &failing, &l.Failure, &l.Latest, &grew, &cosigners, &size, &before); err != nil {
 			return nil, fmt.Errorf("logs in the record: %w", err)
+		}
+		if cosigners != "" {
+			l.Cosigners = strings.Split(cosigners, ",")
+		}
+		if grew.Int64 > before.Int64 && l.Latest > size {
+			l.GrowthPerSecond = float64(l.Latest-size) / instant(grew).Sub(instant(before)).Seconds()
 		}
 		l.Known, l.Start = start.Valid, uint64(start.Int64)
 		l.CheckedAt, l.FailingSince, l.GrewAt = instant(checked), instant(failing), instant(grew)

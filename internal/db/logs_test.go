@@ -154,14 +154,42 @@ func TestALogIsReadThenProven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []audit.LogFacts{{Origin: "log.example", Kind: "rekor-v2", URL: "https://log.example", Known: true, Start: 2, Read: 9, Proven: 9, Latest: 9,
-		CheckedAt: hour(4), GrewAt: hour(3), Ranges: []audit.ProvenRange{
+	want := []audit.LogFacts{{Origin: "log.example", Kind: "rekor-v2", URL: "https://log.example", Known: true, Start: 2, Read: 9, Proven: 9, Latest: 9, Cosigners: []string{"w1", "w2"},
+		GrowthPerSecond: 4 / (3 * time.Hour).Seconds(), // from 5 at noon
+		CheckedAt:       hour(4), GrewAt: hour(3), Ranges: []audit.ProvenRange{
 			{From: 2, To: 7, WatchList: "list 1", ProvenAt: hour(6), Bytes: 500}, {From: 7, To: 9, WatchList: "list 2", ProvenAt: hour(6), Bytes: 200}}}}
 	if diff := cmp.Diff(want, logs); diff != "" {
 		t.Errorf("logs (-want +got):\n%s", diff)
 	}
 	if problems := fsckProblems(t, db); len(problems) != 0 {
 		t.Errorf("fsck: %q", problems)
+	}
+}
+
+func TestTheMostCosignaturesOfACheckpointAreKept(t *testing.T) {
+	ctx := context.Background()
+	db := openTemp(t)
+	l := opened(t, db, "list")
+	if err := l.Begin(ctx, noon, 0, nil, checkpoint(0)); err != nil {
+		t.Fatal(err)
+	}
+	for i, names := range [][]string{nil, {"w1"}, {"w1", "w2"}, {"w2"}, nil} {
+		cp := checkpoint(5)
+		cp.Cosigners, cp.Raw = names, fmt.Appendf(nil, "note %d", i)
+		if err := l.Saw(ctx, hour(i), cp); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := l.State(ctx)
+	if err != nil || string(s.Checkpoint.Raw) != "note 2" {
+		t.Errorf("what is kept is %q, %v", s.Checkpoint.Raw, err)
+	}
+	logs, err := db.Logs(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"w1", "w2"}, logs[0].Cosigners); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -3,6 +3,7 @@ package rekor
 import (
 	"bytes"
 	"sync"
+	"sync/atomic"
 
 	"github.com/segmentio/asm/base64"
 )
@@ -18,8 +19,9 @@ type Matcher interface {
 
 // Scanner picks the entries that are worth a closer look. It is safe for concurrent use.
 type Scanner struct {
-	m    Matcher
-	pool sync.Pool // of *scratch
+	m       Matcher
+	pool    sync.Pool // of *scratch
+	unknown atomic.Uint64
 }
 
 // NewScanner returns a scanner for what m watches.
@@ -44,6 +46,10 @@ func (s *Scanner) Scan(body []byte) bool {
 	return s.scanDecoded(body)
 }
 
+// Unknown counts the entries scanned so far that this version cannot decode to the last member, and whose certificates and
+// keys, as far as it can, are of nobody watched.
+func (s *Scanner) Unknown() uint64 { return s.unknown.Load() }
+
 // scanDecoded is the slow path, and the definition of what the fast one must find.
 func (s *Scanner) scanDecoded(body []byte) bool {
 	e, err := Decode(body)
@@ -60,6 +66,7 @@ func (s *Scanner) scanDecoded(body []byte) bool {
 	if err == nil && e.UnknownMember == "" {
 		return false
 	}
+	s.unknown.Add(1)
 	return mentions(body, s.m)
 }
 

@@ -82,6 +82,25 @@ func TestScanFindsWhatIsWatchedHoweverItIsWritten(t *testing.T) {
 }
 
 // TestCanonicalBodiesTakeTheFastPath keeps the fast path from quietly becoming unused.
+func TestEntriesThatCannotBeDecodedAreCounted(t *testing.T) {
+	tiled := string(tiledBody(tiledVerifier("x509Certificate", []byte("somebody"))))
+	s := NewScanner(watching())
+	for _, body := range []string{
+		tiled,
+		strings.ReplaceAll(tiled, `":`, `": `), // decoded, in the slow path
+		strings.Replace(tiled, `hashedrekord"`, `new"`, 1),
+		strings.Replace(tiled, `"0.0.2"`, `"0.0.3"`, 1),
+		tiled[:len(tiled)-1],
+	} {
+		if s.Scan([]byte(body)) {
+			t.Errorf("it is picked: %s", body)
+		}
+	}
+	if s.Unknown() != 3 {
+		t.Errorf("%d cannot be decoded, not 3", s.Unknown())
+	}
+}
+
 func TestCanonicalBodiesTakeTheFastPath(t *testing.T) {
 	cert, key := certificate(t, watchedSAN), publicKey(t)
 	s := NewScanner(watching())
