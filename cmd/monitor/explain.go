@@ -16,6 +16,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
 	"github.com/rekoncile/rekoncile/internal/tlog"
+	"github.com/rekoncile/rekoncile/internal/trust"
 )
 
 // explainAnswer is the JSON of explain.
@@ -90,15 +91,25 @@ func (a *app) explain(ctx context.Context, cfg *config.Config, record *db.DB, id
 	for _, r := range roots {
 		answer.TrustedRoots = append(answer.TrustedRoots, trustedRootStatus{SHA256: r.SHA256, Source: r.Source})
 	}
-	verifier, err := a.attestVerifier(set)
+	archive, err := a.archive(ctx, cfg, record, set)
 	if err != nil {
 		return nil, nil, err
+	}
+	answer.Examinations, err = audit.Examine(f, archive)
+	return answer, roots, err
+}
+
+// archive is what verifying again, without a network, needs of the record and of its trusted roots.
+func (a *app) archive(ctx context.Context, cfg *config.Config, record *db.DB, set *trust.Set) (audit.Archive, error) {
+	verifier, err := a.attestVerifier(set)
+	if err != nil {
+		return audit.Archive{}, err
 	}
 	known, err := a.knownLogs(cfg, set)
 	if err != nil {
-		return nil, nil, err
+		return audit.Archive{}, err
 	}
-	answer.Examinations, err = audit.Examine(f, audit.Archive{
+	return audit.Archive{
 		Verifier: audit.NewVerifier(verifier, set.Digest()),
 		Document: func(sha256 string) ([]byte, error) { return record.Document(ctx, sha256) },
 		Leaf:     func(hash string) ([]byte, error) { return record.Leaf(ctx, hash) },
@@ -108,10 +119,9 @@ func (a *app) explain(ctx context.Context, cfg *config.Config, record *db.DB, id
 					return readCheckpoint(ctx, k, raw)
 				}
 			}
-			return tlog.SignedCheckpoint{}, fmt.Errorf("the trusted roots have no log %s", origin)
+			return tlog.SignedCheckpoint{}, fmt.Errorf("log %s: %w", origin, audit.ErrUnknownLog)
 		},
-	})
-	return answer, roots, err
+	}, nil
 }
 
 // exportEvidence writes everything that a finding rests on into a new folder.

@@ -261,14 +261,16 @@ func TestFsckFindsWhatWasChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	for statement, want := range map[string]string{
-		"UPDATE hits SET leaf = x'00' WHERE tree_index = 5":             "has the leaf hash",
-		"UPDATE entries SET body = x'00' WHERE tree_index = 5":          "has the leaf hash",
-		"UPDATE certificates SET der = x'00'":                           "not the sha256",
-		"UPDATE logs SET proven_range = zeroblob(length(proven_range))": "hash to root",
-		"UPDATE logs SET proven_index = 599":                            "its compact range has",
-		"UPDATE proven_ranges SET from_index = 1":                       "a proven range goes from 1",
-		"UPDATE hits SET tree_index = 10000 WHERE tree_index = 5":       "is outside of what was read",
-		"DELETE FROM checkpoints":                                       "names a row of checkpoints that is not there",
+		"UPDATE hits SET leaf = x'00' WHERE tree_index = 5":                                          "has the leaf hash",
+		"UPDATE entries SET body = x'00' WHERE tree_index = 5":                                       "has the leaf hash",
+		"UPDATE certificates SET der = x'00'":                                                        "not the sha256",
+		"UPDATE logs SET proven_range = zeroblob(length(proven_range))":                              "hash to root",
+		"UPDATE logs SET proven_index = 599":                                                         "its compact range has",
+		"UPDATE proven_ranges SET from_index = 1":                                                    "a proven range goes from 1",
+		"UPDATE hits SET tree_index = 10000 WHERE tree_index = 5":                                    "is outside of what was read",
+		"UPDATE checkpoints SET raw = x'00'":                                                         "checkpoint of log rekor2.test.example, size 600: ",
+		"UPDATE hits SET body = replace(body, '\"issuer_key_hash\":\"', '\"issuer_key_hash\":\"00')": "has the issuer",
+		"DELETE FROM checkpoints":                                                                    "names a row of checkpoints that is not there",
 	} {
 		path := filepath.Join(f.dir, "monitor.db")
 		if err := os.WriteFile(path, whole, 0o600); err != nil {

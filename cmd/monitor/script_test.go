@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,6 +28,7 @@ func TestMain(m *testing.M) {
 //
 //	plant LOG SIZE [WORKFLOW]           the log (rekor2, ct or static-ct) grows to a size; its last entry is signed by that
 //	                                    workflow of the project's, on a release branch, create_release.yml by default
+//	sql STATEMENT                       changes the record behind the program's back
 //	tell LOG LIE INDEX                  the log lies from now on; "mend" ends it
 //	case NAME [prepare|apply|confirm]   lets a case of the catalogue happen (apply by default)
 //	slack N [TEXT…]                     Slack got N messages so far, one of which holds each text
@@ -42,7 +44,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setupWorld,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"case": caseCmd, "slack": slackCmd, "requests": requestsCmd, "fetch": fetchCmd, "download": downloadCmd, "break": breakCmd, "mend": mendCmd,
-			"plant": plantCmd, "tell": tellCmd,
+			"plant": plantCmd, "tell": tellCmd, "sql": sqlCmd,
 		},
 	})
 }
@@ -202,6 +204,14 @@ func plantCmd(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("there is no log %s", args[0])
 	}
+	ts.Check(err)
+}
+
+func sqlCmd(ts *testscript.TestScript, _ bool, args []string) {
+	record, err := sql.Open("sqlite", ts.MkAbs("monitor.db"))
+	ts.Check(err)
+	defer record.Close()
+	_, err = record.Exec(strings.Join(args, " "))
 	ts.Check(err)
 }
 
