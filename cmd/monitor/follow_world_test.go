@@ -70,17 +70,28 @@ func (w *watchedOutput) wait(t *testing.T, done <-chan int, pattern string) {
 	}
 }
 
-// TestNewShardsAreTakenUpWhileRunning has a log be opened, and another one end and grow all the same, while the program
-// follows: it learns of both from the update repository.
-func TestNewShardsAreTakenUpWhileRunning(t *testing.T) {
+// startWorld is a world whose logs are all trusted.
+func startWorld(t *testing.T) *sandbox.World {
+	t.Helper()
 	world, err := sandbox.New(sandbox.Options{TrustLogs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := world.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := world.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer world.Close()
+	return world
+}
+
+// TestNewShardsAreTakenUpWhileRunning has a log be opened, and another one end and grow all the same, while the program
+// follows: it learns of both from the update repository.
+func TestNewShardsAreTakenUpWhileRunning(t *testing.T) {
+	world := startWorld(t)
 	const host = "log2027-1.rekor.sandbox.example"
 	var address sync.Map // the new shard's, once it has one
 	front := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -140,14 +151,7 @@ func TestNewShardsAreTakenUpWhileRunning(t *testing.T) {
 
 // TestWitnessesWithConfiguredKeysAreRecorded has two witnesses, of which the configuration knows one.
 func TestWitnessesWithConfiguredKeysAreRecorded(t *testing.T) {
-	world, err := sandbox.New(sandbox.Options{TrustLogs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := world.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer world.Close()
+	world := startWorld(t)
 	known := world.Rekor2.AddWitness("witness.example.org")
 	world.Rekor2.AddWitness("stranger.example.org")
 	if _, err := world.PlantRekor2(world.Rekor2, 3); err != nil {
