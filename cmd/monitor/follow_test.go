@@ -198,7 +198,7 @@ func TestFollowerKilledAnywhereLosesNothing(t *testing.T) {
 	points := []string{"tlog/begun", "tlog/batch-committed", "tlog/batch-committed:2", "tlog/proven", "db/batch-uncommitted", "db/batch-uncommitted:2", "db/proof-uncommitted",
 		"db/findings-uncommitted", "audit/logs-settled"}
 	rounds := 240
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		rounds = 30
 	}
 	for i := range rounds {
