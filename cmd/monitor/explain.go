@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,6 +111,14 @@ func (a *app) explain(ctx context.Context, cfg *config.Config, record *db.DB, id
 				}
 			}
 			return tlog.SignedCheckpoint{}, fmt.Errorf("the trusted roots have no log %s", origin)
+		},
+		CTKey: func(logID string) crypto.PublicKey {
+			for _, k := range known {
+				if k.isCT() && hex.EncodeToString(k.log.ID) == logID {
+					return k.log.PublicKey
+				}
+			}
+			return nil
 		},
 	})
 	return answer, roots, err

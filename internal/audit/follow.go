@@ -178,6 +178,8 @@ type LogRecord interface {
 	Logs(ctx context.Context) ([]LogFacts, error)
 	// ProvenHits calls fn for each hit that a verified root commits to.
 	ProvenHits(ctx context.Context, fn func(HitFacts) error) error
+	// BrokenPromises calls fn for each promise of a CT log that was needed and was not shown to be kept.
+	BrokenPromises(ctx context.Context, fn func(PromiseFacts) error) error
 	SettleLogs(ctx context.Context, now time.Time, a Assessment, channels []string) ([]Change, error)
 }
 
@@ -202,18 +204,20 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 		a.merge(j.Log(l))
 	}
 	seen := map[string]bool{}
-	if err := record.ProvenHits(ctx, func(h HitFacts) error {
-		judged := j.Hit(h, policies)
-		a.Waiting = append(a.Waiting, judged.Waiting...)
+	// The same certificate may be met in CT and in several entries, and be promised to several logs: the first tells.
+	add := func(judged Assessment) {
+		a.Waiting, a.Unknowns = append(a.Waiting, judged.Waiting...), append(a.Unknowns, judged.Unknowns...)
 		for _, f := range judged.Findings {
-			// The same certificate may be met in CT and in several entries: the first tells.
 			if key := Key(f.Rule, f.Subject); !seen[key] {
 				seen[key] = true
 				a.Findings = append(a.Findings, f)
 			}
 		}
-		return nil
-	}); err != nil {
+	}
+	if err := record.ProvenHits(ctx, func(h HitFacts) error { add(j.Hit(h, policies)); return nil }); err != nil {
+		return nil, err
+	}
+	if err := record.BrokenPromises(ctx, func(p PromiseFacts) error { add(j.Promise(p, policies)); return nil }); err != nil {
 		return nil, err
 	}
 	changes, err := record.SettleLogs(ctx, j.Now, a, channels)

@@ -16,6 +16,10 @@ type LogFacts struct {
 	GrewAt, CheckedAt time.Time
 	FailingSince      time.Time
 	Failure           string
+	// Unanswered counts the promises of a CT log that it was asked for and did not answer, since when, and why not.
+	Unanswered      int
+	UnansweredSince time.Time
+	UnansweredWhy   string
 	LogStanding
 	// Coverage of the log.
 	Start, Read, Proven, Latest uint64
@@ -68,6 +72,13 @@ func (j *Judge) Log(l LogFacts) Assessment {
 			Summary:  fmt.Sprintf("log %s cannot be read", l.Origin),
 			Expected: "an answer from the log",
 			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.FailingSince, Detail: oneLine(l.Failure, 500)}},
+		})
+	}
+	if l.Unanswered > 0 && !l.NotFollowed {
+		a.wrong(j, SourceUnreachable, s, l.UnansweredSince, Finding{
+			Summary:  fmt.Sprintf("log %s cannot be asked whether it kept its promises", l.Origin),
+			Expected: "an answer from the log",
+			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.UnansweredSince, Detail: fmt.Sprintf("%s; %s", count(l.Unanswered, "certificate"), oneLine(l.UnansweredWhy, 500))}},
 		})
 	}
 	// What the log showed when it was last asked counts: one that nobody has asked since is unknown.

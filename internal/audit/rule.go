@@ -25,6 +25,7 @@ const (
 	OwnershipChanged      = "ownership-changed"
 	SourceUnreachable     = "source-unreachable"
 	CoverageGap           = "coverage-gap"
+	UnloggedCertificate   = "unlogged-certificate"
 	UnchainedCertificate  = "unchained-certificate"
 	LookalikeIdentity     = "lookalike-identity"
 	UnreadableEntry       = "unreadable-entry"
@@ -102,6 +103,9 @@ func Rules() []Rule {
 		{OwnershipChanged, "project", Medium, 0,
 			"The project's owners or maintainers on the index changed.",
 			"Confirm that the change was intended; if nobody knows of it, treat the account that made it as stolen."},
+		{UnloggedCertificate, "certificate", High, 24 * time.Hour,
+			"A certificate that signed a log entry or an attestation is not in the certificate transparency log that promised to include it, or carries no such promise.",
+			"Whoever watches certificates cannot have seen this one. Keep the record, which has the certificate, its promise and the tree head that lacks it; tell the operators of the certificate authority and of the log, and find out who used the certificate. The grace period is the log's merge delay."},
 		{UnchainedCertificate, "entry", Low, 0,
 			"A log entry claims a watched name with a certificate that chains to no trusted authority.",
 			"Anyone can make such an entry: it proves nothing about the project. Look at it if there are many."},

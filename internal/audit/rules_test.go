@@ -203,6 +203,15 @@ func ruleCases() []ruleCase {
 		{rule: CoverageGap,
 			wrong: aFile(func(f *FileFacts, _ time.Time) { f.NameError = "no version in it" }),
 			fine:  neighbours{"all is known": aFile(nothing), "removed": aFile(func(f *FileFacts, since time.Time) { f.NameError, f.RemovedAt = "no version in it", since })}},
+		{rule: UnloggedCertificate,
+			wrong: aPromise(func(p *PromiseFacts, since time.Time) { p.PromisedAt = since }),
+			fine: neighbours{
+				"not asked for since": aPromise(func(p *PromiseFacts, since time.Time) {
+					p.PromisedAt, p.TreeHeadAt = since, since.Add(24*time.Hour-time.Millisecond)
+				}),
+				"unknown":          aPromise(func(p *PromiseFacts, since time.Time) { p.PromisedAt, p.Outcome = since, LookupUnknown }),
+				"not to be asked":  aPromise(func(p *PromiseFacts, since time.Time) { p.PromisedAt, p.Outcome = since, LookupNotAsked }),
+				"of a strange log": aPromise(func(p *PromiseFacts, since time.Time) { p.PromisedAt, p.Outcome = since, LookupNoSuchLog })}},
 		{rule: UnchainedCertificate, wrong: aHit(func(h *LogHit) { h.Certificates[0].Chained = false }), fine: neighbours{"chained": aHit(func(*LogHit) {})}},
 		{rule: LookalikeIdentity,
 			wrong: aHit(func(h *LogHit) {
@@ -217,6 +226,17 @@ func ruleCases() []ruleCase {
 		{rule: FrozenLogGrew, wrong: incident(FrozenLogGrew), fine: neighbours{"frozen": aLog(func(l *LogFacts, _ time.Time) { l.Frozen = true })}},
 		{rule: StaleLog, wrong: aLog(func(l *LogFacts, since time.Time) { l.GrewAt = since }),
 			fine: neighbours{"grows": aLog(func(*LogFacts, time.Time) {}), "frozen": aLog(func(l *LogFacts, since time.Time) { l.GrewAt, l.Frozen = since, true })}},
+	}
+}
+
+// aPromise is a judgement of a CT log's promise that was not shown to be kept: under a tree head that is old enough the leaf is
+// missing.
+func aPromise(edit func(p *PromiseFacts, since time.Time)) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		p := PromiseFacts{TBSSHA256: "tbs", Identity: run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}.identity(), Project: "onnx",
+			Entries: 1, LogID: "c7", Origin: "ct.example", Outcome: LookupMissing, TreeHeadAt: noon.AddDate(1, 0, 0), FirstSeen: noon.AddDate(-1, 0, 0), FailingSince: noon}
+		edit(&p, since)
+		return j.Promise(p, map[string]identity.Policy{"onnx": j.Policy})
 	}
 }
 

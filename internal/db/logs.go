@@ -279,11 +279,12 @@ func saveCheckpoint(ctx context.Context, tx *sql.Tx, now time.Time, cp tlog.Sign
 	return id, err
 }
 
-// keepCheckpoint keeps a checkpoint, or finds it.
+// keepCheckpoint keeps a checkpoint, or finds it: of a CT log that signs the same tree anew, the youngest tree head.
 func keepCheckpoint(ctx context.Context, tx *sql.Tx, now time.Time, cp tlog.SignedCheckpoint) (int64, error) {
 	var id int64
 	err := tx.QueryRowContext(ctx, `INSERT INTO checkpoints (origin, size, root, raw, tree_head_at, cosigners, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (origin, size, root) DO UPDATE SET origin = excluded.origin RETURNING id`,
+		ON CONFLICT (origin, size, root) DO UPDATE SET raw = CASE WHEN excluded.tree_head_at > tree_head_at THEN excluded.raw ELSE raw END,
+		tree_head_at = max(tree_head_at, excluded.tree_head_at) RETURNING id`,
 		cp.Origin, cp.Size, hex.EncodeToString(cp.Root[:]), cp.Raw, micros(cp.Timestamp), strings.Join(cp.Cosigners, ","), micros(now), micros(now)).Scan(&id)
 	return id, err
 }

@@ -47,6 +47,9 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 		if logs[i].Ranges, err = db.ranges(ctx, id); err != nil {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
+		if err := db.unanswered(ctx, &logs[i]); err != nil {
+			return nil, fmt.Errorf("logs in the record: %w", err)
+		}
 	}
 	return logs, nil
 }
