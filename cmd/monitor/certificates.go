@@ -13,6 +13,15 @@ import (
 // isCT reports whether a log is one of certificates.
 func (k knownLog) isCT() bool { return k.kind == kindCT || k.kind == kindCTStatic }
 
+// standing is what a trusted root and the configuration say of a log, which is read with a watch list.
+func (k knownLog) standing(watchList string) audit.LogStanding {
+	s := audit.LogStanding{Frozen: k.frozen, NotFollowed: k.skipped != "", Why: k.skipped, LogKind: k.kind, WatchList: watchList}
+	if k.frozen {
+		s.EndedAt = k.log.ValidityPeriodEnd
+	}
+	return s
+}
+
 // certificates holds the CT logs to what they promised: every certificate that an entry or a bundle shows is looked up in
 // them, once.
 func (r *followRun) certificates(ctx context.Context, known []knownLog, client *fetch.Client) (audit.PromiseSummary, error) {
@@ -69,10 +78,10 @@ func (a *app) printCertificates(s audit.PromiseSummary) {
 		line(a.stdout, "certificates: %d seen for the first time; %d found in the logs that promised them, %d not there", s.Read, s.Found, s.Missing)
 	}
 	if s.Pending > 0 {
-		line(a.stdout, "  unknown: whether %s is in the log that promised it", plural(s.Pending, "certificate"))
+		line(a.stdout, "  unknown: %s, not looked up yet in the CT log that made the promise", plural(s.Pending, "certificate"))
 	}
 	if s.NotAsked > 0 {
-		line(a.stdout, "  not looked at: whether %s is in the log that promised it, which nobody may ask", plural(s.NotAsked, "certificate"))
+		line(a.stdout, "  not looked at: %s, in a CT log that is switched off or unknown", plural(s.NotAsked, "certificate"))
 	}
 	for _, t := range s.Troubles {
 		line(a.stdout, "  unknown: %s", t)

@@ -236,8 +236,12 @@ func (r *followRun) settle(ctx context.Context, known []knownLog, answer *follow
 	for _, p := range r.cfg.Projects {
 		policies[p.Name] = p.Policy
 	}
+	watch, err := watchList(r.cfg)
+	if err != nil {
+		return err
+	}
 	for _, k := range known {
-		standings[k.origin] = audit.LogStanding{Frozen: k.frozen, NotFollowed: k.skipped != ""}
+		standings[k.origin] = k.standing(watch.Hash())
 	}
 	changes, err := audit.SettleLogs(ctx, r.record, ruleSet(r.cfg), policies, standings, r.app.clock.Now(), channelNames(r.cfg))
 	for _, c := range changes {

@@ -56,8 +56,8 @@ func (x *Examination) promise(f Finding, archive Archive) {
 		x.Note = signed.Error()
 	case err != nil:
 		x.Note = "the tree head does not verify: " + err.Error()
-	case !cp.Timestamp.After(sct.Timestamp):
-		x.Note = fmt.Sprintf("the tree head of %s is not younger than the promise of %s", stamp(cp.Timestamp), stamp(sct.Timestamp))
+	case cp.Timestamp.Before(sct.Timestamp):
+		x.Note = fmt.Sprintf("the tree head of %s is older than the promise of %s", stamp(cp.Timestamp), stamp(sct.Timestamp))
 	default:
 		x.Confirmed = true
 		x.Note = fmt.Sprintf("the log promised leaf %s at %s, and signed a tree of size %d at %s; that it is not in there, the log said when it was asked",

@@ -132,6 +132,7 @@ type follower struct {
 	watch  *identity.WatchList
 	record *db.DB
 	frozen map[string]time.Time // when logs ended, by origin
+	unread []string             // origins of logs of Rekor v1, which nobody reads
 }
 
 // newFollower starts from a copy of a record, or with an empty one.
@@ -264,6 +265,9 @@ func (f *follower) settle(t *testing.T) {
 	standings := map[string]audit.LogStanding{}
 	for origin := range f.frozen {
 		standings[origin] = audit.LogStanding{Frozen: true}
+	}
+	for _, origin := range f.unread {
+		standings[origin] = audit.LogStanding{NotFollowed: true, LogKind: "rekor-v1", Why: "it is not read"}
 	}
 	if _, err := audit.SettleLogs(t.Context(), f.record, audit.NewRuleSet(nil), map[string]identity.Policy{"onnx": f.world.policy}, standings, f.clock.Now(), nil); err != nil {
 		t.Fatal(err)

@@ -12,10 +12,11 @@ type LogFacts struct {
 	Origin, Kind, URL string
 	// Incidents are contradictions that the log has not taken back.
 	Incidents []Incident
-	// GrewAt is when the latest checkpoint was first seen; CheckedAt when the log last answered.
-	GrewAt, CheckedAt time.Time
-	FailingSince      time.Time
-	Failure           string
+	// GrewAt is when the latest checkpoint was first seen; CheckedAt when the log last answered, and TakenUpAt when it first
+	// showed a tree that has all before Start.
+	GrewAt, CheckedAt, TakenUpAt time.Time
+	FailingSince                 time.Time
+	Failure                      string
 	// Unanswered counts the promises of a CT log that it was asked for and did not answer, since when, and why not.
 	Unanswered      int
 	UnansweredSince time.Time

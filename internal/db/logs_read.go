@@ -19,7 +19,7 @@ var (
 // Logs returns what the record holds of every log.
 func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 	rows, err := db.r.QueryContext(ctx, `SELECT l.id, l.origin, l.kind, l.url, l.start_index, l.read_index, l.proven_index, l.checked_at, l.failing_since, l.failure,
-		coalesce(c.size, 0), c.first_seen FROM logs l LEFT JOIN checkpoints c ON c.id = l.latest_id ORDER BY l.origin`)
+		coalesce(c.size, 0), c.first_seen, (SELECT min(k.first_seen) FROM checkpoints k WHERE k.origin = l.origin AND k.size >= l.start_index) FROM logs l LEFT JOIN checkpoints c ON c.id = l.latest_id ORDER BY l.origin`)
 	if err != nil {
 		return nil, fmt.Errorf("logs in the record: %w", err)
 	}
@@ -29,12 +29,12 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 	for rows.Next() {
 		var l audit.LogFacts
 		var id int64
-		var start, checked, failing, grew sql.NullInt64
-		if err := rows.Scan(&id, &l.Origin, &l.Kind, &l.URL, &start, &l.Read, &l.Proven, &checked, &failing, &l.Failure, &l.Latest, &grew); err != nil {
+		var start, checked, failing, grew, taken sql.NullInt64
+		if err := rows.Scan(&id, &l.Origin, &l.Kind, &l.URL, &start, &l.Read, &l.Proven, &checked, &failing, &l.Failure, &l.Latest, &grew, &taken); err != nil {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
 		l.Known, l.Start = start.Valid, uint64(start.Int64)
-		l.CheckedAt, l.FailingSince, l.GrewAt = instant(checked), instant(failing), instant(grew)
+		l.CheckedAt, l.FailingSince, l.GrewAt, l.TakenUpAt = instant(checked), instant(failing), instant(grew), instant(taken)
 		logs, ids = append(logs, l), append(ids, id)
 	}
 	if err := rows.Err(); err != nil {

@@ -126,7 +126,17 @@ func (db *DB) DuePromises(ctx context.Context, now time.Time, delay time.Duratio
 
 // OpenPromises implements audit.PromiseStore.
 func (db *DB) OpenPromises(ctx context.Context) (map[audit.LookupOutcome]int, error) {
-	rows, err := db.r.QueryContext(ctx, `SELECT outcome, count(*) FROM ct_lookups WHERE outcome NOT IN ('found', 'unneeded') GROUP BY outcome`)
+	return db.countPromises(ctx, `outcome NOT IN ('found', 'unneeded')`)
+}
+
+// Promises counts all promises by what is known of them.
+func (db *DB) Promises(ctx context.Context) (map[audit.LookupOutcome]int, error) {
+	return db.countPromises(ctx, `1`)
+}
+
+// countPromises counts promises by outcome. where is SQL of this package.
+func (db *DB) countPromises(ctx context.Context, where string) (map[audit.LookupOutcome]int, error) {
+	rows, err := db.r.QueryContext(ctx, `SELECT outcome, count(*) FROM ct_lookups WHERE `+where+` GROUP BY outcome`)
 	if err != nil {
 		return nil, fmt.Errorf("counting promises: %w", err)
 	}
