@@ -52,10 +52,12 @@ type passAnswer struct {
 	// Logs and NotFollowed are once's: audit reads no log.
 	Logs        []audit.LogSummary `json:"logs,omitempty"`
 	NotFollowed []skippedLog       `json:"not_followed,omitempty"`
-	Projects    []audit.Summary    `json:"projects"`
-	Findings    []audit.Finding    `json:"findings"` // open ones of the projects audited
-	Deliveries  []notify.Delivery  `json:"deliveries,omitempty"`
-	Requests    map[string]int64   `json:"requests"` // by host
+	// Certificates is once's too: whether the CT logs kept what they promised.
+	Certificates *audit.PromiseSummary `json:"certificates,omitempty"`
+	Projects     []audit.Summary       `json:"projects"`
+	Findings     []audit.Finding       `json:"findings"` // open ones of the projects audited
+	Deliveries   []notify.Delivery     `json:"deliveries,omitempty"`
+	Requests     map[string]int64      `json:"requests"` // by host
 }
 
 func (a *app) auditCommand(g *globals) *cobra.Command {
@@ -201,8 +203,11 @@ func (p *pass) targets() ([]target, audit.Options, error) {
 // work audits the targets, and delivers the outbox if that is wanted.
 func (p *pass) work(ctx context.Context, record *db.DB, targets []target, options audit.Options) (*passAnswer, error) {
 	answer := &passAnswer{Outcome: audit.Complete, Projects: []audit.Summary{}, Findings: []audit.Finding{}}
+	var follow *followRun
+	var followed *followAnswer
 	if p.deliver {
-		if err := p.followLogs(ctx, record, answer); err != nil {
+		var err error
+		if follow, followed, err = p.followLogs(ctx, record, answer); err != nil {
 			return answer, err
 		}
 	}
@@ -223,6 +228,12 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 		}
 	}
 	answer.Requests = mergeCounts(answer.Requests, client.Requests())
+	if follow != nil {
+		if err := follow.shownSince(ctx, followed); err != nil {
+			return answer, err
+		}
+		answer.follows(followed)
+	}
 	if p.deliver {
 		if err := p.deliverOutbox(ctx, record, answer); err != nil {
 			return answer, err
@@ -261,17 +272,23 @@ func (p *pass) auditor(ctx context.Context, record *db.DB, client pypi.Fetcher) 
 }
 
 // followLogs follows the logs of the trusted roots.
-func (p *pass) followLogs(ctx context.Context, record *db.DB, answer *passAnswer) error {
+func (p *pass) followLogs(ctx context.Context, record *db.DB, answer *passAnswer) (*followRun, *followAnswer, error) {
 	run := &followRun{app: p.app, cfg: p.cfg, logger: p.logger, record: record}
 	followed, err := run.once(ctx)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	answer.Logs, answer.NotFollowed, answer.Requests = followed.Logs, followed.Skipped, followed.Requests
-	if followed.Outcome != audit.Complete {
-		answer.Outcome = audit.Incomplete
+	answer.follows(followed)
+	return run, followed, nil
+}
+
+// follows takes over what following the logs gave, and adds the requests that it made since this was last done.
+func (p *passAnswer) follows(f *followAnswer) {
+	p.Requests, f.Requests = mergeCounts(p.Requests, f.Requests), nil
+	p.Logs, p.NotFollowed, p.Certificates = f.Logs, f.Skipped, &f.Certificates
+	if f.Outcome != audit.Complete || !f.Certificates.Complete() {
+		p.Outcome = audit.Incomplete
 	}
-	return nil
 }
 
 // mergeCounts adds up requests by host.

@@ -32,11 +32,15 @@ type listedEntry struct {
 func (a *app) entriesCommand(g *globals) *cobra.Command {
 	var filter db.HitFilter
 	var workflow, ref, since, until string
-	var asCSV bool
+	var asCSV, certificates bool
+	var states []string
 	c := &cobra.Command{
 		Use:   "entries",
 		Short: "List the log entries and certificates that concern a watched name",
-		Args:  noArgs,
+		Long: `entries lists the leaves of logs that concern a watched name. With --certificates it lists the certificates that a CT log
+shows in a project's own name instead, each once, and whether it is known what they signed: entries-known, being-searched,
+none-found.`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
 			if filter.Since, err = parseDay("--since", since); err != nil {
@@ -54,6 +58,9 @@ func (a *app) entriesCommand(g *globals) *cobra.Command {
 				return err
 			}
 			defer record.Close()
+			if certificates || len(states) > 0 {
+				return a.listCertificates(c.Context(), g, cfg, record, certificateFilter{filter, workflow, ref, states}, asCSV)
+			}
 			entries := []listedEntry{}
 			if err := record.Hits(c.Context(), filter, func(h audit.HitFacts) error {
 				e := listedEntry{Log: h.Origin, Index: h.Index, LeafHash: h.LeafHash, Proven: h.Proven, LogHit: h.LogHit, SAN: h.SAN(), FirstSeen: h.FirstSeen}
@@ -92,6 +99,8 @@ func (a *app) entriesCommand(g *globals) *cobra.Command {
 	f.StringVar(&until, "until", "", "only those before this `DATE`")
 	f.BoolVar(&filter.Unproven, "unproven", false, "also those that no verified root commits to yet")
 	f.BoolVar(&asCSV, "csv", false, "print CSV")
+	f.BoolVar(&certificates, "certificates", false, "list the certificates in a project's own name, and whether it is known what they signed")
+	f.StringSliceVar(&states, "state", nil, "only certificates in this `STATE`: entries-known, being-searched, none-found; implies --certificates")
 	return c
 }
 
@@ -124,14 +133,22 @@ func (e listedEntry) row() []string {
 	return []string{e.Log, fmt.Sprint(e.Index), string(e.Kind), e.Class, fmt.Sprint(e.Chained()), e.Project, e.SAN}
 }
 
-// entriesCSV prints CSV. A cell that a spreadsheet would take for a formula gets a quote before it.
+// entriesCSV prints entries as CSV.
 func (a *app) entriesCSV(entries []listedEntry) error {
+	var rows [][]string
+	for _, e := range entries {
+		rows = append(rows, append(e.row(), e.LeafHash, e.FirstSeen.Format(time.RFC3339)))
+	}
+	return a.printCSV([]string{"log_origin", "log_index", "kind", "class", "chained", "project", "san", "leaf_hash", "first_seen_at"}, rows)
+}
+
+// printCSV prints CSV. A cell that a spreadsheet would take for a formula gets a quote before it.
+func (a *app) printCSV(head []string, rows [][]string) error {
 	w := csv.NewWriter(a.stdout)
-	if err := w.Write([]string{"log_origin", "log_index", "kind", "class", "chained", "project", "san", "leaf_hash", "first_seen_at"}); err != nil {
+	if err := w.Write(head); err != nil {
 		return err
 	}
-	for _, e := range entries {
-		row := append(e.row(), e.LeafHash, e.FirstSeen.Format(time.RFC3339))
+	for _, row := range rows {
 		for i, cell := range row {
 			if strings.ContainsAny(cell[:min(1, len(cell))], "=+-@\t\r") {
 				row[i] = "'" + cell

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,6 +122,14 @@ func (a *app) archive(ctx context.Context, cfg *config.Config, record *db.DB, se
 				}
 			}
 			return tlog.SignedCheckpoint{}, fmt.Errorf("log %s: %w", origin, audit.ErrUnknownLog)
+		},
+		CTKey: func(logID string) crypto.PublicKey {
+			for _, k := range known {
+				if k.isCT() && hex.EncodeToString(k.log.ID) == logID {
+					return k.log.PublicKey
+				}
+			}
+			return nil
 		},
 	}, nil
 }

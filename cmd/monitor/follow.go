@@ -37,6 +37,8 @@ type followAnswer struct {
 	Outcome audit.Outcome      `json:"outcome"`
 	Logs    []audit.LogSummary `json:"logs"`
 	Skipped []skippedLog       `json:"not_followed"`
+	// Certificates is what came of looking up those that entries and bundles show.
+	Certificates audit.PromiseSummary `json:"certificates"`
 	// Opened counts the findings that this run opened.
 	Opened   int              `json:"opened"`
 	Requests map[string]int64 `json:"requests"`
@@ -177,11 +179,17 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if answer.Logs, err = follower.Follow(ctx, targets); err != nil {
 		return nil, err
 	}
+	if answer.Certificates, err = r.certificates(ctx, known, client); err != nil {
+		return nil, err
+	}
 	answer.Requests = client.Requests()
 	for _, l := range answer.Logs {
 		if l.Trouble != "" {
 			answer.Outcome = audit.Incomplete
 		}
+	}
+	if !answer.Certificates.Complete() {
+		answer.Outcome = audit.Incomplete
 	}
 	return answer, r.settle(ctx, known, answer)
 }
@@ -228,8 +236,12 @@ func (r *followRun) settle(ctx context.Context, known []knownLog, answer *follow
 	for _, p := range r.cfg.Projects {
 		policies[p.Name] = p.Policy
 	}
+	watch, err := watchList(r.cfg)
+	if err != nil {
+		return err
+	}
 	for _, k := range known {
-		standings[k.origin] = audit.LogStanding{Frozen: k.frozen, NotFollowed: k.skipped != ""}
+		standings[k.origin] = k.standing(watch.Hash())
 	}
 	changes, err := audit.SettleLogs(ctx, r.record, ruleSet(r.cfg), policies, standings, r.app.clock.Now(), channelNames(r.cfg))
 	for _, c := range changes {
@@ -301,6 +313,7 @@ func (a *app) printFollow(f *followAnswer) {
 	for _, s := range f.Skipped {
 		line(a.stdout, "%s (%s): not followed: %s", s.Origin, s.Kind, s.Why)
 	}
+	a.printCertificates(f.Certificates)
 	if f.Opened > 0 {
 		line(a.stdout, "%s opened; `monitor findings` lists them", plural(f.Opened, "finding"))
 	}

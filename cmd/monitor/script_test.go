@@ -113,7 +113,7 @@ func caseCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 || len(args) > 2 {
 		ts.Fatalf("usage: case NAME [prepare|apply|confirm]")
 	}
-	for _, c := range sandbox.Lies() {
+	for _, c := range append(sandbox.Lies(), sandbox.CertificateCases()...) {
 		if c.Name != args[0] {
 			continue
 		}

@@ -29,6 +29,8 @@ type statusAnswer struct {
 	Logs     []logStatus `json:"logs"`
 	// NotFollowed are the logs of the trusted roots that are not read.
 	NotFollowed []skippedLog `json:"not_followed"`
+	// Certificates counts those in the projects' own names, and the promises of CT logs.
+	Certificates certificatesStatus `json:"certificates"`
 }
 
 // logStatus is where one log stands.
@@ -125,6 +127,10 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 		s.Logs = append(s.Logs, statusOf(l, watchList))
 		s.Coverage = append(s.Coverage, coverageOf(s.Logs[len(s.Logs)-1]))
 	}
+	if s.Certificates, err = a.certificatesStatus(ctx, cfg, record); err != nil {
+		return nil, err
+	}
+	s.Coverage = append(s.Coverage, s.Certificates.coverage()...)
 	set, roots, err := recordedRoots(ctx, record)
 	if err != nil {
 		return nil, err
@@ -233,6 +239,7 @@ func (a *app) printStatus(s *statusAnswer) error {
 			return err
 		}
 	}
+	s.Certificates.print(a)
 	var open []string
 	for _, severity := range audit.Severities() {
 		if n := s.OpenFindings[severity]; n > 0 {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"crypto"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -28,6 +29,8 @@ type Archive struct {
 	Leaf     func(leafHash string) ([]byte, error)
 	// Checkpoint verifies a checkpoint of a log, as it was served, and reads it.
 	Checkpoint func(origin string, raw []byte) (tlog.SignedCheckpoint, error)
+	// CTKey is the key of a certificate transparency log that a trusted root names, by its hex id; nil for none.
+	CTKey func(logID string) crypto.PublicKey
 }
 
 // Examine looks at a finding's evidence again, without any network.
@@ -63,6 +66,8 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 			x.leaf(leaf)
 		case "log-incident":
 			x.incident(f, archive)
+		case "ct-lookup":
+			x.promise(f, archive)
 		default:
 			x.Note = "what the index said at that time; nobody signed it, so it cannot be verified again"
 		}

@@ -93,7 +93,7 @@ func identityRef(id *identity.Identity) *IdentityRef {
 // small pieces are carried in Data.
 type Evidence struct {
 	// Kind is "listing-entry", "provenance", "previous-provenance", "attestation", "project-status",
-	// "ownership" or "error".
+	// "ownership", "log-entry", "log-incident", "ct-lookup", "search" or "error".
 	Kind string `json:"kind"`
 	// URL is where it came from, At when it was seen.
 	URL string    `json:"url,omitempty"`

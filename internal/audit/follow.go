@@ -185,6 +185,11 @@ type LogRecord interface {
 	Logs(ctx context.Context) ([]LogFacts, error)
 	// ProvenHits calls fn for each hit that a verified root commits to.
 	ProvenHits(ctx context.Context, fn func(HitFacts) error) error
+	// BrokenPromises calls fn for each promise of a CT log that was needed and was not shown to be kept.
+	BrokenPromises(ctx context.Context, fn func(PromiseFacts) error) error
+	// OwnCertificates calls fn for each certificate that a CT log shows in a watched project's own name, in the order in which
+	// the record met them.
+	OwnCertificates(ctx context.Context, fn func(CertificateFacts) error) error
 	SettleLogs(ctx context.Context, now time.Time, a Assessment, channels []string) ([]Change, error)
 }
 
@@ -192,11 +197,17 @@ type LogRecord interface {
 type LogStanding struct {
 	// Frozen says that the trusted root ended the log's validity: it is not expected to grow.
 	Frozen bool
-	// NotFollowed says that nobody asks the log any more: that it cannot be reached is no trouble then.
+	// NotFollowed says that nobody asks the log any more: that it cannot be reached is no trouble then. Why says why.
 	NotFollowed bool
+	Why         string
+	// LogKind is the log's kind, EndedAt when the trusted root ended its validity, and WatchList names the list that its leaves
+	// are read with today; empty where that is not known.
+	LogKind   string
+	EndedAt   time.Time
+	WatchList string
 }
 
-// SettleLogs judges every log and every proven hit, and writes what came of it.
+// SettleLogs judges every log, every proven hit and every certificate, and writes what came of it.
 func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies map[string]identity.Policy, standings map[string]LogStanding, now time.Time, channels []string) ([]Change, error) {
 	j := &Judge{Rules: rules, Now: now.UTC().Truncate(time.Microsecond)}
 	var a Assessment
@@ -204,23 +215,28 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 	if err != nil {
 		return nil, err
 	}
+	logs = standing(logs, standings)
 	for _, l := range logs {
-		l.LogStanding = standings[l.Origin]
 		a.merge(j.Log(l))
 	}
 	seen := map[string]bool{}
-	if err := record.ProvenHits(ctx, func(h HitFacts) error {
-		judged := j.Hit(h, policies)
-		a.Waiting = append(a.Waiting, judged.Waiting...)
+	// The same certificate may be met in CT and in several entries, and be promised to several logs: the first tells.
+	add := func(judged Assessment) {
+		a.Waiting, a.Unknowns = append(a.Waiting, judged.Waiting...), append(a.Unknowns, judged.Unknowns...)
 		for _, f := range judged.Findings {
-			// The same certificate may be met in CT and in several entries: the first tells.
 			if key := Key(f.Rule, f.Subject); !seen[key] {
 				seen[key] = true
 				a.Findings = append(a.Findings, f)
 			}
 		}
-		return nil
-	}); err != nil {
+	}
+	if err := record.ProvenHits(ctx, func(h HitFacts) error { add(j.Hit(h, policies)); return nil }); err != nil {
+		return nil, err
+	}
+	if err := record.BrokenPromises(ctx, func(p PromiseFacts) error { add(j.Promise(p, policies)); return nil }); err != nil {
+		return nil, err
+	}
+	if err := record.OwnCertificates(ctx, func(c CertificateFacts) error { add(j.Certificate(c, logs, policies)); return nil }); err != nil {
 		return nil, err
 	}
 	changes, err := record.SettleLogs(ctx, j.Now, a, channels)

@@ -53,11 +53,15 @@ type logWorld struct {
 	*sandbox.World
 	watched identity.Watched
 	policy  identity.Policy
+	// clock is the world's and its followers', where it moves; nil where each follower has one of his own.
+	clock *clock.Simulated
 }
 
-func newLogWorld(t *testing.T) *logWorld {
+func newLogWorld(t *testing.T) *logWorld { return newLogWorldOf(t, sandbox.Options{TrustLogs: true}) }
+
+func newLogWorldOf(t *testing.T, options sandbox.Options) *logWorld {
 	t.Helper()
-	w, err := sandbox.New(sandbox.Options{TrustLogs: true})
+	w, err := sandbox.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,12 +141,16 @@ type follower struct {
 	watch  *identity.WatchList
 	record *db.DB
 	frozen map[string]time.Time // when logs ended, by origin
+	unread []string             // origins of logs of Rekor v1, which nobody reads
 }
 
 // newFollower starts from a copy of a record, or with an empty one.
 func (w *logWorld) newFollower(t *testing.T, record string) *follower {
 	t.Helper()
-	f := &follower{world: w, clock: clock.NewSimulated(w.Now()), frozen: map[string]time.Time{}}
+	f := &follower{world: w, clock: w.clock, frozen: map[string]time.Time{}}
+	if f.clock == nil {
+		f.clock = clock.NewSimulated(w.Now())
+	}
 	path := filepath.Join(t.TempDir(), "monitor.db")
 	if record != "" {
 		copyRecord(t, record, path)
@@ -193,7 +201,7 @@ func (f *follower) target(t *testing.T, form string, start func(context.Context,
 // open opens any log of a form.
 func (f *follower) open(t *testing.T, form string, ledger *sandbox.Ledger, start func(context.Context, uint64) (uint64, error)) audit.LogTarget {
 	t.Helper()
-	store, err := f.record.Log(t.Context(), db.LogName{Origin: ledger.Origin(), Kind: form, URL: ledger.URL()}, f.watch.Hash())
+	store, err := f.record.Log(t.Context(), db.LogName{Origin: ledger.Origin(), Kind: form, KeyID: f.keyID(ledger.Origin()), URL: ledger.URL()}, f.watch.Hash())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +216,16 @@ func (f *follower) open(t *testing.T, form string, ledger *sandbox.Ledger, start
 		target.Scan, target.Inspect = rekor.NewScanner(f.watch).Scan, inspector.Entry
 	}
 	return target
+}
+
+// keyID is what the trusted root calls a CT log, in hex; "" for other logs.
+func (f *follower) keyID(origin string) string {
+	for _, log := range f.roots.Roots[0].Material.CTLogs() {
+		if log.BaseURL == "https://"+origin {
+			return hex.EncodeToString(log.ID)
+		}
+	}
+	return ""
 }
 
 // source reads a log whose key is in the trusted root.
@@ -246,9 +264,19 @@ func (f *follower) follow(t *testing.T, targets ...audit.LogTarget) []audit.LogS
 		t.Fatal(err)
 	}
 	f.clock.Advance(time.Minute)
+	f.settle(t)
+	return summaries
+}
+
+// settle judges what is in the record, and has the record checked.
+func (f *follower) settle(t *testing.T) {
+	t.Helper()
 	standings := map[string]audit.LogStanding{}
 	for origin := range f.frozen {
 		standings[origin] = audit.LogStanding{Frozen: true}
+	}
+	for _, origin := range f.unread {
+		standings[origin] = audit.LogStanding{NotFollowed: true, LogKind: "rekor-v1", Why: "it is not read"}
 	}
 	if _, err := audit.SettleLogs(t.Context(), f.record, audit.NewRuleSet(nil), map[string]identity.Policy{"onnx": f.world.policy}, standings, f.clock.Now(), nil); err != nil {
 		t.Fatal(err)
@@ -256,7 +284,6 @@ func (f *follower) follow(t *testing.T, targets ...audit.LogTarget) []audit.LogS
 	if _, err := f.record.Fsck(t.Context(), func(problem string) { t.Errorf("fsck: %s", problem) }); err != nil {
 		t.Fatal(err)
 	}
-	return summaries
 }
 
 // hits lists what the record holds of a log: kind, class and leaf hash by index. With unproven set, what no verified root
@@ -335,6 +362,14 @@ func (f *follower) examined(t *testing.T, findings []audit.Finding) []audit.Exam
 					}
 				}
 				return tlog.SignedCheckpoint{}, fmt.Errorf("there is no log %s", origin)
+			},
+			CTKey: func(id string) crypto.PublicKey {
+				for _, log := range f.roots.Roots[0].Material.CTLogs() {
+					if hex.EncodeToString(log.ID) == id {
+						return log.PublicKey
+					}
+				}
+				return nil
 			},
 		})
 		if err != nil {

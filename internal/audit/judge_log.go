@@ -12,10 +12,15 @@ type LogFacts struct {
 	Origin, Kind, URL string
 	// Incidents are contradictions that the log has not taken back.
 	Incidents []Incident
-	// GrewAt is when the latest checkpoint was first seen; CheckedAt when the log last answered.
-	GrewAt, CheckedAt time.Time
-	FailingSince      time.Time
-	Failure           string
+	// GrewAt is when the latest checkpoint was first seen; CheckedAt when the log last answered, and TakenUpAt when it first
+	// showed a tree that has all before Start.
+	GrewAt, CheckedAt, TakenUpAt time.Time
+	FailingSince                 time.Time
+	Failure                      string
+	// Unanswered counts the promises of a CT log that it was asked for and did not answer, since when, and why not.
+	Unanswered      int
+	UnansweredSince time.Time
+	UnansweredWhy   string
 	LogStanding
 	// Coverage of the log.
 	Start, Read, Proven, Latest uint64
@@ -73,6 +78,13 @@ func (j *Judge) Log(l LogFacts) Assessment {
 			Summary:  fmt.Sprintf("log %s cannot be read", l.Origin),
 			Expected: "an answer from the log",
 			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.FailingSince, Detail: oneLine(l.Failure, 500)}},
+		})
+	}
+	if l.Unanswered > 0 && !l.NotFollowed {
+		a.wrong(j, SourceUnreachable, s, l.UnansweredSince, Finding{
+			Summary:  fmt.Sprintf("log %s cannot be asked whether it kept its promises", l.Origin),
+			Expected: "an answer from the log",
+			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.UnansweredSince, Detail: fmt.Sprintf("%s; %s", count(l.Unanswered, "certificate"), oneLine(l.UnansweredWhy, 500))}},
 		})
 	}
 	// What the log showed when it was last asked counts: one that nobody has asked since is unknown.

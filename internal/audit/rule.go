@@ -7,33 +7,35 @@ import (
 
 // Rule identifiers, as they appear in findings, in the configuration and in docs/rules.md.
 const (
-	NoProvenance          = "no-provenance"
-	InvalidAttestation    = "invalid-attestation"
-	DigestMismatch        = "digest-mismatch"
-	UnexpectedIdentity    = "unexpected-identity"
-	WrongGrade            = "wrong-grade"
-	PublisherMismatch     = "publisher-mismatch"
-	PredicateMismatch     = "predicate-mismatch"
-	MissingSLSAProvenance = "missing-slsa-provenance"
-	UnloggedAttestation   = "unlogged-attestation"
-	ProvenanceRemoved     = "provenance-removed"
-	ProvenanceReplaced    = "provenance-replaced"
-	FileReplaced          = "file-replaced"
-	FileRemoved           = "file-removed"
-	ReleaseYanked         = "release-yanked"
-	ProjectQuarantined    = "project-quarantined"
-	OwnershipChanged      = "ownership-changed"
-	SourceUnreachable     = "source-unreachable"
-	CoverageGap           = "coverage-gap"
-	UnchainedCertificate  = "unchained-certificate"
-	LookalikeIdentity     = "lookalike-identity"
-	UnreadableEntry       = "unreadable-entry"
-	BadCheckpoint         = "bad-checkpoint"
-	LogRollback           = "log-rollback"
-	LogFork               = "log-fork"
-	EntriesMismatch       = "entries-mismatch"
-	FrozenLogGrew         = "frozen-log-grew"
-	StaleLog              = "stale-log"
+	NoProvenance           = "no-provenance"
+	InvalidAttestation     = "invalid-attestation"
+	DigestMismatch         = "digest-mismatch"
+	UnexpectedIdentity     = "unexpected-identity"
+	WrongGrade             = "wrong-grade"
+	PublisherMismatch      = "publisher-mismatch"
+	PredicateMismatch      = "predicate-mismatch"
+	MissingSLSAProvenance  = "missing-slsa-provenance"
+	UnloggedAttestation    = "unlogged-attestation"
+	ProvenanceRemoved      = "provenance-removed"
+	ProvenanceReplaced     = "provenance-replaced"
+	FileReplaced           = "file-replaced"
+	FileRemoved            = "file-removed"
+	ReleaseYanked          = "release-yanked"
+	ProjectQuarantined     = "project-quarantined"
+	OwnershipChanged       = "ownership-changed"
+	SourceUnreachable      = "source-unreachable"
+	CoverageGap            = "coverage-gap"
+	UnloggedCertificate    = "unlogged-certificate"
+	UnaccountedCertificate = "unaccounted-certificate"
+	UnchainedCertificate   = "unchained-certificate"
+	LookalikeIdentity      = "lookalike-identity"
+	UnreadableEntry        = "unreadable-entry"
+	BadCheckpoint          = "bad-checkpoint"
+	LogRollback            = "log-rollback"
+	LogFork                = "log-fork"
+	EntriesMismatch        = "entries-mismatch"
+	FrozenLogGrew          = "frozen-log-grew"
+	StaleLog               = "stale-log"
 )
 
 // Rule is one thing that the reconciliation looks for.
@@ -102,6 +104,12 @@ func Rules() []Rule {
 		{OwnershipChanged, "project", Medium, 0,
 			"The project's owners or maintainers on the index changed.",
 			"Confirm that the change was intended; if nobody knows of it, treat the account that made it as stolen."},
+		{UnloggedCertificate, "certificate", High, 24 * time.Hour,
+			"A certificate that signed a log entry or an attestation is not in the certificate transparency log that promised to include it, or carries no such promise.",
+			"Whoever watches certificates cannot have seen this one. Keep the record, which has the certificate, its promise and the tree head that lacks it; tell the operators of the certificate authority and of the log, and find out who used the certificate. The grace period is the log's merge delay."},
+		{UnaccountedCertificate, "certificate", Medium, 24 * time.Hour,
+			"A certificate was issued in the project's own name, and no log entry and no attestation is known that it made. Of a grade that publishes nothing it is one severity less urgent.",
+			"Look at the run (its link is in the evidence). A job that failed or was cancelled before it signed explains it; if it signed, find out what, and where that is: a signature which no log has is one that nobody can monitor. The evidence says which logs were looked at, and which were not."},
 		{UnchainedCertificate, "entry", Low, 0,
 			"A log entry claims a watched name with a certificate that chains to no trusted authority.",
 			"Anyone can make such an entry: it proves nothing about the project. Look at it if there are many."},

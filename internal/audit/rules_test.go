@@ -203,6 +203,23 @@ func ruleCases() []ruleCase {
 		{rule: CoverageGap,
 			wrong: aFile(func(f *FileFacts, _ time.Time) { f.NameError = "no version in it" }),
 			fine:  neighbours{"all is known": aFile(nothing), "removed": aFile(func(f *FileFacts, since time.Time) { f.NameError, f.RemovedAt = "no version in it", since })}},
+		{rule: UnloggedCertificate,
+			wrong: aPromise(func(p *PromiseFacts, since time.Time) { p.PromisedAt = since }),
+			fine: neighbours{
+				"not asked for since": aPromise(func(p *PromiseFacts, since time.Time) {
+					p.PromisedAt, p.TreeHeadAt = since, since.Add(24*time.Hour-time.Millisecond)
+				}),
+				"unknown":          aPromise(func(p *PromiseFacts, since time.Time) { p.PromisedAt, p.Outcome = since, LookupUnknown }),
+				"not to be asked":  aPromise(func(p *PromiseFacts, since time.Time) { p.PromisedAt, p.Outcome = since, LookupNotAsked }),
+				"of a strange log": aPromise(func(p *PromiseFacts, since time.Time) { p.PromisedAt, p.Outcome = since, LookupNoSuchLog })}},
+		{rule: UnaccountedCertificate, wrong: aCertificate(func(*CertificateFacts, []LogFacts) {}),
+			fine: neighbours{
+				"named by an entry":       aCertificate(func(c *CertificateFacts, _ []LogFacts) { c.Entries = 1 }),
+				"named by an attestation": aCertificate(func(c *CertificateFacts, _ []LogFacts) { c.Attestations = 1 }),
+				"a build's, with v1 unread": aCertificate(func(c *CertificateFacts, _ []LogFacts) {
+					c.Identity = run{"create_release.yml", "refs/heads/main", "push", ""}.identity()
+				}),
+				"another project's": aCertificate(func(c *CertificateFacts, _ []LogFacts) { c.Project = "widget" })}},
 		{rule: UnchainedCertificate, wrong: aHit(func(h *LogHit) { h.Certificates[0].Chained = false }), fine: neighbours{"chained": aHit(func(*LogHit) {})}},
 		{rule: LookalikeIdentity,
 			wrong: aHit(func(h *LogHit) {
@@ -217,6 +234,32 @@ func ruleCases() []ruleCase {
 		{rule: FrozenLogGrew, wrong: incident(FrozenLogGrew), fine: neighbours{"frozen": aLog(func(l *LogFacts, _ time.Time) { l.Frozen = true })}},
 		{rule: StaleLog, wrong: aLog(func(l *LogFacts, since time.Time) { l.GrewAt = since }),
 			fine: neighbours{"grows": aLog(func(*LogFacts, time.Time) {}), "frozen": aLog(func(l *LogFacts, since time.Time) { l.GrewAt, l.Frozen = since, true })}},
+	}
+}
+
+// aPromise is a judgement of a CT log's promise that was not shown to be kept: under a tree head that is old enough the leaf is
+// missing.
+func aPromise(edit func(p *PromiseFacts, since time.Time)) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		p := PromiseFacts{TBSSHA256: "tbs", Identity: run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}.identity(), Project: "onnx",
+			Entries: 1, LogID: "c7", Origin: "ct.example", Outcome: LookupMissing, TreeHeadAt: noon.AddDate(1, 0, 0), FirstSeen: noon.AddDate(-1, 0, 0), FailingSince: noon}
+		edit(&p, since)
+		return j.Promise(p, map[string]identity.Policy{"onnx": j.Policy})
+	}
+}
+
+// aCertificate is a judgement of a release's certificate that a CT log shows, and of which no entry is known. Rekor v2 was read
+// in full, Rekor v1 was not.
+func aCertificate(edit func(c *CertificateFacts, logs []LogFacts)) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		c := CertificateFacts{TBSSHA256: "tbs", NotBefore: since, NotAfter: since.Add(10 * time.Minute), Project: "onnx", Class: "self", LeafHash: "aa",
+			Identity: run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}.identity(), Log: LogRef{Origin: "ct.example", Index: 7}, FirstSeen: since}
+		logs := []LogFacts{
+			{Origin: "log2.example", Kind: "rekor-v2", Known: true, CheckedAt: since.Add(time.Hour), Proven: 10, Latest: 10},
+			{Origin: "rekor.example", Kind: "rekor-v1", LogStanding: LogStanding{NotFollowed: true, Why: "it is not read"}},
+		}
+		edit(&c, logs)
+		return j.Certificate(c, logs, map[string]identity.Policy{"onnx": j.Policy})
 	}
 }
 

@@ -51,9 +51,9 @@ func TestNoFileIsTheONNXPreset(t *testing.T) {
 			{Name: "testpypi", URL: "https://test.pypi.org", FileHosts: []string{"test-files.pythonhosted.org"}},
 		},
 		Contact:      "https://github.com/onnx/onnx",
-		Budgets:      map[string]Budget{"pypi.org": {60, time.Minute}, "test.pypi.org": {60, time.Minute}},
+		Budgets:      map[string]Budget{"pypi.org": {60, time.Minute}, "test.pypi.org": {60, time.Minute}, "rekor.sigstore.dev": {60, time.Minute}, "ctfe.sigstore.dev": {60, time.Minute}},
 		RecheckAfter: 168 * time.Hour,
-		Logs:         Logs{Start: LogStart{Head: true}, CT: true, RekorV2: true},
+		Logs:         Logs{Start: LogStart{Head: true}, CT: true, RekorV1: "indexed", RekorV2: true},
 		Rules:        map[string]RuleSetting{},
 		Projects: []Project{{
 			Name:           "onnx",
@@ -150,7 +150,7 @@ func TestExampleMeansWhatItsCommentsSay(t *testing.T) {
 		}},
 		{"allow_http", c.AllowHTTP, []string{"mirror.example.org"}},
 		{"budgets", c.Budgets, map[string]Budget{
-			"pypi.org": {60, time.Minute}, "test.pypi.org": {60, time.Minute}, "packages.example.org": {10, time.Second},
+			"pypi.org": {60, time.Minute}, "test.pypi.org": {60, time.Minute}, "rekor.sigstore.dev": {60, time.Minute}, "ctfe.sigstore.dev": {60, time.Minute}, "packages.example.org": {10, time.Second},
 		}},
 		{"rules", c.Rules, map[string]RuleSetting{"release-yanked": {Severity: "info"}, "no-provenance": {Severity: "high", Grace: &two}}},
 		{"pypi", c.Projects[0].PyPI, []PyPIProject{{"pypi", "widget"}, {"pypi", "widget-nightly"}, {"internal", "widget-extras"}}},

@@ -17,6 +17,8 @@ type Logs struct {
 	Start LogStart
 	// CT and RekorV2 say whether logs of that kind are followed.
 	CT, RekorV2 bool
+	// RekorV1 is how Rekor v1 is read: one of RekorV1Modes.
+	RekorV1 string
 	// Witnesses are the keys of witnesses as they are published (C2SP signed-note, "verifier key").
 	Witnesses []string
 	// Each holds what is said of single logs, sorted by origin.
@@ -67,10 +69,24 @@ const (
 	modeOff    = "off"
 )
 
+// How Rekor v1 is read.
+const (
+	RekorV1Indexed = "indexed" // entries that evidence or the search index name are fetched and proven
+	RekorV1Window  = "window"  // and the ranges in which certificates that matter were valid are read in full
+	RekorV1Full    = "full"    // every entry
+	RekorV1Off     = modeOff
+)
+
+// RekorV1Modes are the ways to read Rekor v1.
+func RekorV1Modes() []string {
+	return []string{RekorV1Indexed, RekorV1Window, RekorV1Full, RekorV1Off}
+}
+
 type (
 	startText   struct{ word }
 	modeText    struct{ word }
 	logKindText struct{ word }
+	rekor1Text  struct{ word }
 	witnessText struct{ word }
 )
 
@@ -84,6 +100,7 @@ type rawLogs struct {
 	Start     startText       `yaml:"start" jsonschema_description:"Where a log is taken up at first sight: head, zero, an index, or a day or instant (RFC 3339); head by default."`
 	CT        modeText        `yaml:"ct" jsonschema_description:"Whether Fulcio's CT logs are followed: follow or off; follow by default. At today's pace they cost tens of gigabytes a day."`
 	Witnesses []witnessText   `yaml:"witnesses" jsonschema_description:"Keys of witnesses (C2SP tlog-cosignature) as these publish them: NAME+HASH+KEY. Their cosignatures of checkpoints are verified and recorded."`
+	RekorV1   *rawRekorV1     `yaml:"rekor_v1" jsonschema_description:"How Rekor v1 is read."`
 	RekorV2   *rawMode        `yaml:"rekor_v2" jsonschema_description:"How Rekor v2 is read."`
 	Each      entries[rawLog] `yaml:"each" jsonschema_description:"What is said of single logs, by their origin."`
 }
@@ -91,6 +108,11 @@ type rawLogs struct {
 type rawMode struct {
 	At   position `yaml:"-"`
 	Mode modeText `yaml:"mode" jsonschema:"required" example:"mode: follow" jsonschema_description:"follow or off."`
+}
+
+type rawRekorV1 struct {
+	At   position   `yaml:"-"`
+	Mode rekor1Text `yaml:"mode" jsonschema:"required" example:"mode: indexed" jsonschema_description:"indexed: what evidence or the search index names is fetched and proven, the default. window: the ranges in which certificates that matter were valid are read in full too. full: every entry is read, for private and small logs. off: nothing is."`
 }
 
 type rawLog struct {
@@ -154,6 +176,17 @@ func (v modeText) parse(r *reporter) (follow, ok bool) {
 	return v.text == modeFollow, true
 }
 
+func (v rekor1Text) parse(r *reporter) (string, bool) {
+	switch {
+	case !v.given():
+		return "", false
+	case !slices.Contains(RekorV1Modes(), v.text):
+		r.report(v.position, suggest(v.text, RekorV1Modes()), "%q is not a mode", v.text)
+		return "", false
+	}
+	return v.text, true
+}
+
 func (v logKindText) parse(r *reporter) (string, bool) {
 	switch {
 	case !v.given():
@@ -167,7 +200,7 @@ func (v logKindText) parse(r *reporter) (string, bool) {
 
 // logs resolves the logs mapping; nil is one that is not there.
 func (r *resolver) logs(raw *rawLogs, allowHTTP []string) Logs {
-	logs := Logs{Start: LogStart{Head: true}, CT: true, RekorV2: true}
+	logs := Logs{Start: LogStart{Head: true}, CT: true, RekorV1: RekorV1Indexed, RekorV2: true}
 	if raw == nil {
 		return logs
 	}
@@ -178,6 +211,11 @@ func (r *resolver) logs(raw *rawLogs, allowHTTP []string) Logs {
 		logs.CT = follow
 	}
 	logs.Witnesses = distinct(r, raw.Witnesses)
+	if raw.RekorV1 != nil {
+		if mode, ok := raw.RekorV1.Mode.parse(r.reporter); ok {
+			logs.RekorV1 = mode
+		}
+	}
 	if raw.RekorV2 != nil {
 		if follow, ok := raw.RekorV2.Mode.parse(r.reporter); ok {
 			logs.RekorV2 = follow
@@ -222,6 +260,7 @@ type shownLogs struct {
 	Start     string              `yaml:"start"`
 	CT        string              `yaml:"ct"`
 	Witnesses []string            `yaml:"witnesses,omitempty"`
+	RekorV1   shownMode           `yaml:"rekor_v1,flow"`
 	RekorV2   shownMode           `yaml:"rekor_v2,flow"`
 	Each      map[string]shownLog `yaml:"each,omitempty"`
 }
@@ -244,7 +283,7 @@ func showLogs(l Logs) shownLogs {
 		}
 		return modeOff
 	}
-	shown := shownLogs{Start: l.Start.String(), CT: mode(l.CT), Witnesses: l.Witnesses, RekorV2: shownMode{mode(l.RekorV2)}, Each: map[string]shownLog{}}
+	shown := shownLogs{Start: l.Start.String(), CT: mode(l.CT), Witnesses: l.Witnesses, RekorV1: shownMode{l.RekorV1}, RekorV2: shownMode{mode(l.RekorV2)}, Each: map[string]shownLog{}}
 	for _, log := range l.Each {
 		s := shownLog{URL: log.URL, Kind: log.Kind, Mode: mode(!log.Off)}
 		if log.Start != nil {

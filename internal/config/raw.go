@@ -97,7 +97,7 @@ type rawSlack struct {
 // isLater tells whether a key is of the design but not of this version. The path has no indices.
 func isLater(path string) bool {
 	switch path {
-	case "logs.rekor_v1", "github", "schedules", "report", "listen", "retention",
+	case "github", "schedules", "report", "listen", "retention",
 		"alerts.urls", "alerts.heartbeat",
 		"alerts.slack.token", "alerts.slack.token_file", "alerts.slack.channel":
 		return true

@@ -23,11 +23,13 @@ func defaultIndexes() []Index {
 	}
 }
 
-// defaultBudgets are what PyPI's operators will not notice; they ask for no more than moderation.
+// defaultBudgets are what the operators of these services will not notice.
 func defaultBudgets() map[string]Budget {
 	return map[string]Budget{
-		"pypi.org":      {Requests: 60, Per: time.Minute},
-		"test.pypi.org": {Requests: 60, Per: time.Minute},
+		"pypi.org":           {Requests: 60, Per: time.Minute},
+		"test.pypi.org":      {Requests: 60, Per: time.Minute},
+		"rekor.sigstore.dev": {Requests: 60, Per: time.Minute},
+		"ctfe.sigstore.dev":  {Requests: 60, Per: time.Minute},
 	}
 }
 

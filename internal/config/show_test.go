@@ -73,12 +73,15 @@ indexes:
     files: [test-files.pythonhosted.org]
 allow_http: []
 budgets:
+  ctfe.sigstore.dev: 60/min
   pypi.org: 60/min
+  rekor.sigstore.dev: 60/min
   test.pypi.org: 60/min
 recheck_after: 168h
 logs:
   start: head
   ct: follow
+  rekor_v1: {mode: indexed}
   rekor_v2: {mode: follow}
 projects:
 - name: widget

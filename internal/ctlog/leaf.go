@@ -1,8 +1,9 @@
 // Package ctlog reads Certificate Transparency logs, Fulcio's above all, in both of their forms: RFC 6962 and static-ct-api.
 //
 // It promises that a tree head is the log's own, and that what it says of a certificate comes from the leaf alone, which
-// is what the tree commits to; the chain that a log serves beside it is covered by nothing, and never read. It does not
-// prove that the leaves are those of the tree, nor that a certificate chains to an authority or that the issuer key hash
+// is what the tree commits to; the chain that a log serves beside it is covered by nothing, and never read. What it finds of
+// a log's promises is proven, and "not there" is never an answer that failed. It does not prove that the leaves that it reads
+// are those of the tree, nor that a certificate chains to an authority or that the issuer key hash
 // of a precertificate is that of one: its callers do.
 package ctlog
 

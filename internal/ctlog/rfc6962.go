@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -195,22 +194,14 @@ func (l *RFC6962Log) frontier(ctx context.Context, size, treeSize uint64) ([][]b
 		return nil, err
 	}
 	hash := rfc6962.DefaultHasher.HashLeaf(page.Leaves[0])
-	var answer struct {
-		LeafIndex uint64   `json:"leaf_index"`
-		AuditPath [][]byte `json:"audit_path"`
-	}
-	query := url.Values{"hash": {base64.StdEncoding.EncodeToString(hash)}, "tree_size": {strconv.FormatUint(treeSize, 10)}}
-	err = l.ask(ctx, "get-proof-by-hash", query, maxProofBytes, &answer)
-	if err == nil {
-		err = checkHashes(answer.AuditPath)
-	}
+	index, path, err := l.proofByHash(ctx, hash, treeSize)
 	if err != nil {
 		return nil, fmt.Errorf("inclusion proof of entry %d: %w", last, err)
 	}
-	if answer.LeafIndex != last {
-		return nil, fmt.Errorf("the proof asked for is of entry %d, and the one given of entry %d", last, answer.LeafIndex)
+	if index != last {
+		return nil, fmt.Errorf("the proof asked for is of entry %d, and the one given of entry %d", last, index)
 	}
-	left, err := leftSiblings(last, treeSize, answer.AuditPath)
+	left, err := leftSiblings(last, treeSize, path)
 	if err != nil {
 		return nil, err
 	}

@@ -130,8 +130,13 @@ func (l *StaticLog) PageSize() uint64 { return tiles.FullWidth }
 
 // Page implements [tlog.Source] with the rest of one data tile. The leaves are parts of its bytes.
 func (l *StaticLog) Page(ctx context.Context, from, to uint64) (tlog.Page, error) {
+	return l.page(ctx, from, to, max(to, l.size.Load()))
+}
+
+// page reads it from the data tile that a tree of the given size has.
+func (l *StaticLog) page(ctx context.Context, from, to, size uint64) (tlog.Page, error) {
 	index, skip := from/tiles.FullWidth, int(from%tiles.FullWidth)
-	width := tiles.Width(0, index, max(to, l.size.Load()))
+	width := tiles.Width(0, index, size)
 	want := tiles.Width(0, index, to)
 	if want <= skip {
 		return tlog.Page{}, fmt.Errorf("%s: there is no page from entry %d to %d", l.o.Origin, from, to)

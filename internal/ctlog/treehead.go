@@ -46,6 +46,14 @@ func (h *treeHead) signed() []byte {
 
 // verify checks a digitally-signed structure over the tree head.
 func (h *treeHead) verify(key crypto.PublicKey, digitallySigned []byte) error {
+	if h.timestamp > math.MaxInt64 || h.size > math.MaxInt64 {
+		return errors.New("its size or its time is beyond all bounds")
+	}
+	return verifySigned(key, h.signed(), digitallySigned)
+}
+
+// verifySigned checks a digitally-signed structure (RFC 5246 §4.7) over a message.
+func verifySigned(key crypto.PublicKey, message, digitallySigned []byte) error {
 	var (
 		hash, algorithm uint8
 		sig             cryptobyte.String
@@ -54,10 +62,6 @@ func (h *treeHead) verify(key crypto.PublicKey, digitallySigned []byte) error {
 	if !in.ReadUint8(&hash) || !in.ReadUint8(&algorithm) || !in.ReadUint16LengthPrefixed(&sig) || !in.Empty() {
 		return errors.New("its signature is malformed")
 	}
-	if h.timestamp > math.MaxInt64 || h.size > math.MaxInt64 {
-		return errors.New("its size or its time is beyond all bounds")
-	}
-	message := h.signed()
 	digest := sha256.Sum256(message)
 	good := false
 	switch k := key.(type) {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,6 +175,8 @@ func TestWhatIsNoRecordOfOursIsRefusedUntouched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	newest, _, _ := strings.Cut(steps[len(steps)-1].Name(), "_")
+	known := strings.TrimLeft(newest, "0")
 	for name, c := range map[string]struct {
 		make func(path string)
 		want string
@@ -201,7 +202,7 @@ func TestWhatIsNoRecordOfOursIsRefusedUntouched(t *testing.T) {
 			c.make(path)
 			before, _ := os.ReadFile(path)
 			_, err := Open(context.Background(), path)
-			if want := strings.NewReplacer("PATH", path, "KNOWN", fmt.Sprint(len(steps))).Replace(c.want); err == nil || err.Error() != want {
+			if want := strings.NewReplacer("PATH", path, "KNOWN", known).Replace(c.want); err == nil || err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 			if after, _ := os.ReadFile(path); sha256.Sum256(before) != sha256.Sum256(after) {

@@ -48,6 +48,8 @@ var kills = map[string]func(*DB) error{
 		}
 		return l.Prove(context.Background(), hour(5), 3, checkpoint(3))
 	},
+	"db/promises-uncommitted": readMorePromises,
+	"db/lookup-uncommitted":   saveALookup,
 	"db/reread-uncommitted": func(db *DB) error {
 		ctx := context.Background()
 		l, err := db.Log(ctx, otherLogName, "list 1")
@@ -65,8 +67,8 @@ var kills = map[string]func(*DB) error{
 // otherLogName is a log that was read, and proven, with another watch list.
 var otherLogName = LogName{Origin: "other.example", Kind: "rekor-v2", KeyID: "2d", URL: "https://other.example"}
 
-// beforeTheKill makes a record with a project of one file, a finding, a log that was read but not proven, and one that was
-// proven with another watch list.
+// beforeTheKill makes a record with a project of one file, a finding, a log that was read but not proven, one that was
+// proven with another watch list, and two certificates of which one's promises were read.
 func beforeTheKill(t *testing.T, path string) {
 	t.Helper()
 	db, err := Open(context.Background(), path)
@@ -92,6 +94,7 @@ func beforeTheKill(t *testing.T, path string) {
 		func() error { return other.Prove(context.Background(), hour(3), 3, checkpoint(3)) },
 		func() error { return l.Begin(context.Background(), hour(2), 0, nil, checkpoint(0)) },
 		func() error { return l.Advance(context.Background(), hour(3), batch(0, 3)) },
+		func() error { return shownBeforeTheKill(db) },
 		db.Close,
 	} {
 		if err := do(); err != nil {

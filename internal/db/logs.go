@@ -279,12 +279,14 @@ func saveCheckpoint(ctx context.Context, tx *sql.Tx, now time.Time, cp tlog.Sign
 	return id, err
 }
 
-// keepCheckpoint keeps a checkpoint, or finds it; of the same one with more cosignatures, that form is kept.
+// keepCheckpoint keeps a checkpoint, or finds it: of the same tree, the youngest tree head of a CT log, and the form that has
+// more cosignatures.
 func keepCheckpoint(ctx context.Context, tx *sql.Tx, now time.Time, cp tlog.SignedCheckpoint) (int64, error) {
 	var id int64
 	err := tx.QueryRowContext(ctx, `INSERT INTO checkpoints (origin, size, root, raw, tree_head_at, cosigners, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (origin, size, root) DO UPDATE SET
-			raw = CASE WHEN length(excluded.cosigners) > length(cosigners) THEN excluded.raw ELSE raw END,
+			raw = CASE WHEN excluded.tree_head_at > tree_head_at OR length(excluded.cosigners) > length(cosigners) THEN excluded.raw ELSE raw END,
+			tree_head_at = max(tree_head_at, excluded.tree_head_at),
 			cosigners = CASE WHEN length(excluded.cosigners) > length(cosigners) THEN excluded.cosigners ELSE cosigners END RETURNING id`,
 		cp.Origin, cp.Size, hex.EncodeToString(cp.Root[:]), cp.Raw, micros(cp.Timestamp), strings.Join(cp.Cosigners, ","), micros(now), micros(now)).Scan(&id)
 	return id, err

@@ -22,7 +22,8 @@ const growthWindow = 24 * time.Hour
 // Logs returns what the record holds of every log.
 func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 	rows, err := db.r.QueryContext(ctx, `SELECT l.id, l.origin, l.kind, l.url, l.start_index, l.read_index, l.proven_index, l.checked_at, l.failing_since, l.failure,
-		coalesce(c.size, 0), c.first_seen, coalesce(c.cosigners, ''), coalesce(d.size, 0), d.first_seen
+		coalesce(c.size, 0), c.first_seen, coalesce(c.cosigners, ''), coalesce(d.size, 0), d.first_seen,
+		(SELECT min(k.first_seen) FROM checkpoints k WHERE k.origin = l.origin AND k.size >= l.start_index)
 		FROM logs l LEFT JOIN checkpoints c ON c.id = l.latest_id LEFT JOIN checkpoints d ON d.id =
 			(SELECT id FROM checkpoints WHERE origin = c.origin AND first_seen >= c.first_seen - ? ORDER BY first_seen LIMIT 1)
 		ORDER BY l.origin`, growthWindow.Microseconds())
@@ -35,10 +36,10 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 	for rows.Next() {
 		var l audit.LogFacts
 		var id int64
-		var start, checked, failing, grew, before sql.NullInt64
+		var start, checked, failing, grew, before, taken sql.NullInt64
 		var size uint64
 		var cosigners string
-		if err := rows.Scan(&id, &l.Origin, &l.Kind, &l.URL, &start, &l.Read, &l.Proven, &checked, &failing, &l.Failure, &l.Latest, &grew, &cosigners, &size, &before); err != nil {
+		if err := rows.Scan(&id, &l.Origin, &l.Kind, &l.URL, &start, &l.Read, &l.Proven, &checked, &failing, &l.Failure, &l.Latest, &grew, &cosigners, &size, &before, &taken); err != nil {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
 		if cosigners != "" {
@@ -48,7 +49,7 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 			l.GrowthPerSecond = float64(l.Latest-size) / instant(grew).Sub(instant(before)).Seconds()
 		}
 		l.Known, l.Start = start.Valid, uint64(start.Int64)
-		l.CheckedAt, l.FailingSince, l.GrewAt = instant(checked), instant(failing), instant(grew)
+		l.CheckedAt, l.FailingSince, l.GrewAt, l.TakenUpAt = instant(checked), instant(failing), instant(grew), instant(taken)
 		logs, ids = append(logs, l), append(ids, id)
 	}
 	if err := rows.Err(); err != nil {
@@ -59,6 +60,9 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
 		if logs[i].Ranges, err = db.ranges(ctx, id); err != nil {
+			return nil, fmt.Errorf("logs in the record: %w", err)
+		}
+		if err := db.unanswered(ctx, &logs[i]); err != nil {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
 	}

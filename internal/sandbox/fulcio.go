@@ -55,10 +55,13 @@ type CertificateOptions struct {
 	// NoSCT leaves the CT log's promise out; ForeignSCT has it made by a log that the trusted root does not know,
 	// under the true log's id.
 	NoSCT, ForeignSCT bool
+	// StaticSCT has the promise made by the static CT log, which the RFC 6962 log then does not get to see.
+	StaticSCT bool
 	// Rogue has it issued by an authority with the true one's names and other keys.
 	Rogue bool
-	// unlogged keeps the precertificate out of the log that makes the promise.
-	unlogged bool
+	// Unlogged keeps the precertificate out of every log: the promise is broken. The static log promises the place of its
+	// first entry then.
+	Unlogged bool
 }
 
 // newFulcio makes a certificate authority whose certificates are valid since the epoch of the world. Two authorities
@@ -157,7 +160,7 @@ func (f *Fulcio) NewSigner(c Claims, o CertificateOptions) (*Signer, error) {
 // stranger makes a signer whom nobody watches. The CT logs do not have the certificate, so that a log's noise does not
 // count among what Fulcio issued.
 func (f *Fulcio) stranger(label string) (*Signer, error) {
-	return f.newSigner(label, strangerClaims(), CertificateOptions{unlogged: true})
+	return f.newSigner(label, strangerClaims(), CertificateOptions{Unlogged: true})
 }
 
 // newSigner makes the signer whose key the label gives.
@@ -248,17 +251,20 @@ func (f *Fulcio) submit(precertificate []byte, at time.Time, o CertificateOption
 		return nil, err
 	}
 	log := f.logs.embedded
-	if o.ForeignSCT {
+	switch {
+	case o.ForeignSCT:
 		log = f.logs.foreign
+	case o.StaticSCT:
+		log = f.logs.second
 	}
-	if o.unlogged {
+	if o.Unlogged {
 		return log.promise(s, 0)
 	}
 	index, err := log.submit(s)
 	if err != nil {
 		return nil, err
 	}
-	if second := f.logs.second; second != nil && !o.ForeignSCT && second.frozen().IsZero() {
+	if second := f.logs.second; second != nil && second != log && !o.ForeignSCT && second.frozen().IsZero() {
 		if _, err := second.submit(s); err != nil {
 			return nil, err
 		}

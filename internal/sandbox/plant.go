@@ -85,7 +85,7 @@ func (w *World) PlantCT(l *CTLog, size uint64, plants ...Plant) ([]Planted, erro
 		if p.Options.Rogue {
 			issuer = issuer.rogue
 		}
-		p.Options.unlogged = true
+		p.Options.Unlogged = true
 		signer, err := issuer.NewSigner(p.Claims, p.Options)
 		if err != nil {
 			return nil, err

@@ -34,7 +34,27 @@ var oidSAN = asn1.ObjectIdentifier{2, 5, 29, 17}
 // IssuesWith reports whether a key, by its hex SHA-256, is that of a trusted authority: what a precertificate names its
 // issuer by (RFC 6962 §3.2).
 func (s *Set) IssuesWith(hash string) bool {
-	for _, authority := range s.Material().FulcioCertificateAuthorities() {
+	for _, r := range s.Roots {
+		if issuesWith(r.Material, hash) {
+			return true
+		}
+	}
+	return false
+}
+
+// HasCTLog reports whether a trusted root that has the authority with a key, by its hex SHA-256, names CT logs too: then
+// what the authority issues must be promised to one.
+func (s *Set) HasCTLog(hash string) bool {
+	for _, r := range s.Roots {
+		if len(r.Material.CTLogs()) > 0 && issuesWith(r.Material, hash) {
+			return true
+		}
+	}
+	return false
+}
+
+func issuesWith(material root.TrustedMaterial, hash string) bool {
+	for _, authority := range material.FulcioCertificateAuthorities() {
 		ca, ok := authority.(*root.FulcioCertificateAuthority)
 		if !ok {
 			continue

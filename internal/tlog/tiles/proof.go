@@ -28,6 +28,20 @@ func (r Reader) ConsistencyProof(ctx context.Context, from, to uint64) ([][]byte
 	return nodes.Rehash(hashes, rfc6962.DefaultHasher.HashChildren)
 }
 
+// InclusionProof computes the proof that a tree of the given size has the leaf at an index (RFC 6962 §2.1.1), from its hash
+// tiles. It wants index < size.
+func (r Reader) InclusionProof(ctx context.Context, index, size uint64) ([][]byte, error) {
+	nodes, err := proof.Inclusion(index, size)
+	if err != nil {
+		return nil, err
+	}
+	hashes, err := r.nodes(ctx, nodes.IDs, size)
+	if err != nil {
+		return nil, fmt.Errorf("inclusion proof of entry %d in a tree of size %d: %w", index, size, err)
+	}
+	return nodes.Rehash(hashes, rfc6962.DefaultHasher.HashChildren)
+}
+
 // Frontier computes the hashes of the compact range [0, size) from the hash tiles of a tree of treeSize, in the order of
 // [compact.RangeNodes].
 func (r Reader) Frontier(ctx context.Context, size, treeSize uint64) ([][]byte, error) {

@@ -1,0 +1,61 @@
+package sandbox
+
+import "time"
+
+// CertificateCases lists what may happen between certificates, the CT logs that promise them, and what they sign: cases that
+// must alert once the logs had a day, and their honest neighbours that must not. They need [Options.TrustLogs], and nothing
+// of the index.
+func CertificateCases() []Case {
+	const mergeDelay = 24 * time.Hour
+	unlogged, unaccounted := "unlogged-certificate", "unaccounted-certificate"
+	one := func(name, about, rule string, apply func(*World) error, also ...string) Case {
+		return Case{Name: name, About: about, Project: onnxProject, Rule: rule, Also: also, Passes: 1, Wait: mergeDelay + time.Hour, Apply: apply}
+	}
+	return []Case{
+		one("broken-promise", "A certificate signs a log entry, and the CT log that promised it does not have it.", unlogged,
+			signing(ReleaseClaims("1.23.0"), CertificateOptions{Unlogged: true})),
+		one("broken-static-promise", "A certificate signs a log entry, and at the index that a static CT log promised for it there is another.", unlogged,
+			signing(ReleaseClaims("1.23.0"), CertificateOptions{Unlogged: true, StaticSCT: true})),
+		one("no-promise", "A certificate of the true authority signs a log entry, and carries no promise of any CT log.", unlogged,
+			signing(ReleaseClaims("1.23.0"), CertificateOptions{NoSCT: true})),
+		one("false-promise", "A certificate of the true authority signs a log entry, and the CT log's key did not sign the promise that it carries.", unlogged,
+			signing(ReleaseClaims("1.23.0"), CertificateOptions{ForeignSCT: true})),
+		one("kept-promise", "A certificate signs a log entry, and is in the CT log that promised it.", "",
+			signing(ReleaseClaims("1.23.0"), CertificateOptions{})).tempts(unlogged),
+		one("kept-static-promise", "A certificate signs a log entry, and is where a static CT log promised it.", "",
+			signing(ReleaseClaims("1.23.0"), CertificateOptions{StaticSCT: true})).tempts(unlogged),
+
+		one("unused-certificate", "A certificate is issued to a release, and nothing is signed with it.", unaccounted,
+			certified(ReleaseClaims("1.23.0"))),
+		one("unused-strange-certificate", "A certificate is issued to a workflow of the repository that no grade knows, and nothing is signed with it.", unaccounted,
+			certified(strangeClaims()), "unexpected-identity"),
+		one("used-certificate", "A certificate is issued to a release, and signs a log entry.", "",
+			signing(ReleaseClaims("1.23.0"), CertificateOptions{})).tempts(unaccounted),
+		one("unused-build-certificate", "A certificate is issued to a build, which publishes nothing, and there are logs of entries that nobody read.", "",
+			certified(onnxClaims("refs/heads/main", "push", ""))).tempts(unaccounted),
+	}
+}
+
+// signing has a certificate issued now sign an entry of Rekor v2.
+func signing(c Claims, o CertificateOptions) func(*World) error {
+	return func(w *World) error {
+		at := w.Rekor2.Size()
+		_, err := w.PlantRekor2(w.Rekor2, at+1, Plant{At: at, Claims: c, Options: o})
+		return err
+	}
+}
+
+// certified has a certificate issued that signs nothing.
+func certified(c Claims) func(*World) error {
+	return func(w *World) error {
+		_, err := w.Fulcio.NewSigner(c, CertificateOptions{})
+		return err
+	}
+}
+
+// strangeClaims are those of a workflow that nobody expects.
+func strangeClaims() Claims {
+	c := ReleaseClaims("1.23.0")
+	c.Workflow = "exfiltrate.yml"
+	return c
+}
