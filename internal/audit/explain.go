@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/rekoncile/rekoncile/internal/attest"
+	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/tlog"
 )
 
@@ -28,6 +29,8 @@ type Archive struct {
 	Leaf     func(leafHash string) ([]byte, error)
 	// Checkpoint verifies a checkpoint of a log, as it was served, and reads it.
 	Checkpoint func(origin string, raw []byte) (tlog.SignedCheckpoint, error)
+	// Rekor1 returns the keys of the Rekor v1 log that a shard's origin names.
+	Rekor1 func(origin string) (*rekor.V1Keys, error)
 }
 
 // Examine looks at a finding's evidence again, without any network.
@@ -63,6 +66,8 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 			x.leaf(leaf)
 		case "log-incident":
 			x.incident(f, archive)
+		case "entry-check":
+			x.entry(archive)
 		default:
 			x.Note = "what the index said at that time; nobody signed it, so it cannot be verified again"
 		}
@@ -87,12 +92,17 @@ func (x *Examination) leaf(leaf []byte) {
 
 // incident verifies a log's misbehaviour again: signatures, and that what was signed contradicts itself.
 func (x *Examination) incident(f Finding, archive Archive) {
+	verify := func(raw []byte) (tlog.SignedCheckpoint, error) { return archive.Checkpoint(f.LogOrigin, raw) }
+	if lists, ok := readShardLists(x.Evidence.Data); ok {
+		x.Confirmed, x.Note = lists.recheck(verify)
+		return
+	}
 	var m tlog.Misbehaviour
 	if err := json.Unmarshal(x.Evidence.Data, &m); err != nil {
 		x.Note = "the evidence cannot be read: " + err.Error()
 		return
 	}
-	x.Confirmed, x.Note = m.Recheck(func(raw []byte) (tlog.SignedCheckpoint, error) { return archive.Checkpoint(f.LogOrigin, raw) })
+	x.Confirmed, x.Note = m.Recheck(verify)
 }
 
 // attestation verifies an attestation again and compares the outcome with the finding's.

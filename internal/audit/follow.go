@@ -178,6 +178,9 @@ type LogRecord interface {
 	Logs(ctx context.Context) ([]LogFacts, error)
 	// ProvenHits calls fn for each hit that a verified root commits to.
 	ProvenHits(ctx context.Context, fn func(HitFacts) error) error
+	// OpenEntries calls fn for each entry that a verified attestation names and of which it is not known that the log has it
+	// so, once it was asked.
+	OpenEntries(ctx context.Context, fn func(OpenEntry) error) error
 	SettleLogs(ctx context.Context, now time.Time, a Assessment, channels []string) ([]Change, error)
 }
 
@@ -198,8 +201,14 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 		return nil, err
 	}
 	for _, l := range logs {
-		l.LogStanding = standings[l.Origin]
+		l.LogStanding = standingOf(l, standings)
 		a.merge(j.Log(l))
+	}
+	if err := record.OpenEntries(ctx, func(e OpenEntry) error {
+		a.merge(j.Entry(e))
+		return nil
+	}); err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
 	if err := record.ProvenHits(ctx, func(h HitFacts) error {
