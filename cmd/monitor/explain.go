@@ -15,6 +15,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/tlog"
 )
 
@@ -103,13 +104,9 @@ func (a *app) explain(ctx context.Context, cfg *config.Config, record *db.DB, id
 		Document: func(sha256 string) ([]byte, error) { return record.Document(ctx, sha256) },
 		Leaf:     func(hash string) ([]byte, error) { return record.Leaf(ctx, hash) },
 		Checkpoint: func(origin string, raw []byte) (tlog.SignedCheckpoint, error) {
-			for _, k := range known {
-				if k.origin == origin {
-					return readCheckpoint(ctx, k, raw)
-				}
-			}
-			return tlog.SignedCheckpoint{}, fmt.Errorf("the trusted roots have no log %s", origin)
+			return recordedCheckpoint(ctx, known, origin, raw)
 		},
+		Rekor1: func(origin string) (*rekor.V1Keys, error) { return rekor1Keys(known, origin) },
 	})
 	return answer, roots, err
 }

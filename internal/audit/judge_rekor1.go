@@ -20,13 +20,16 @@ type ShardFacts struct {
 
 // Rekor1Facts is what the record holds of a Rekor v1 as a whole, which is read by name.
 type Rekor1Facts struct {
+	// Size is the number of entries in all shards.
+	Size     uint64
 	Subject  IndexSupport
 	Searches []SearchTally
 	// Entries counts those that bundles name by what the log has of them, Gossip the checkpoints of bundles by what they are.
 	Entries map[EntryOutcome]int
 	Gossip  map[string]int
-	// RequestsToday counts what the log was asked, whatever for.
-	RequestsToday int
+	// Requests counts what the log was asked, whatever for, on the last Day (UTC) on which it was.
+	Requests int
+	Day      time.Time
 	// Failing is what could not be found out when it was last tried.
 	Failing []Failing
 }

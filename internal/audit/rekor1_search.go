@@ -116,8 +116,8 @@ const (
 	probeAgain, probeSoon = 24 * time.Hour, time.Hour
 	// probeRequests is how many requests a probe takes at most.
 	probeRequests = 4
-	// specimens is how many entries a probe may try before the index counts as unknown.
-	specimens = 3
+	// specimens is how many entries of a kind a probe may try before the index counts as unknown.
+	specimens = 2
 )
 
 // againAt is when to ask again for what was answered now.
@@ -277,6 +277,7 @@ func (p *rekor1Pass) find(ctx context.Context, q rekor.V1Query, a rekor.V1Answer
 	}
 	f := Found{Entry: a.Entry, Match: q.Match(a.Entry)}
 	if hit, ok := p.Inspector.Entry(a.Entry.Index, a.Entry.Body); ok {
+		hit.LoggedAt = a.Entry.IntegratedTime
 		f.Hit = &hit
 		p.summary.Hits++
 	}
@@ -315,7 +316,7 @@ func (p *rekor1Pass) support(ctx context.Context, whatever bool) (IndexSupport, 
 }
 
 // candidates are entries to probe the index with: those that the record has, or else whatever the log had a while ago, so that
-// the index must have its rows by now.
+// the index must have its rows by now, and has last.
 func (p *rekor1Pass) candidates(ctx context.Context, whatever bool) ([]rekor.V1Specimen, error) {
 	held, err := p.Store.Specimens(ctx, specimens)
 	if err != nil {
@@ -332,18 +333,21 @@ func (p *rekor1Pass) candidates(ctx context.Context, whatever bool) ([]rekor.V1S
 		return all, nil
 	}
 	last := p.summary.Size - 1
-	last -= min(last, back)
-	var globals []uint64
-	for i := range min(last+1, entryPage) {
-		globals = append(globals, last-i)
-	}
-	answers, err := p.log.EntriesAt(ctx, globals)
-	if ends(ctx, err) {
-		return nil, err
-	}
-	for _, a := range answers { // none after an error: then it stays unknown
-		if s, ok := specimenOf(a.Entry); ok && len(all) < specimens {
-			all = append(all, s)
+	for _, at := range []uint64{last - min(last, back), last} {
+		var globals []uint64
+		for i := range min(at+1, entryPage) {
+			globals = append(globals, at-i)
+		}
+		answers, err := p.log.EntriesAt(ctx, globals)
+		if ends(ctx, err) {
+			return nil, err
+		}
+		of := 0
+		for _, a := range answers { // none after an error: then it stays unknown
+			if s, ok := specimenOf(a.Entry); ok && of < specimens {
+				all = append(all, s)
+				of++
+			}
 		}
 	}
 	return all, nil

@@ -198,8 +198,10 @@ func (r *Rekor1) Failed(ctx context.Context, now time.Time, origin, problem stri
 	})
 }
 
+const secondsADay = 24 * 60 * 60
+
 // day is the day of an instant, in days since 1970-01-01 UTC.
-func day(t time.Time) int64 { return t.Unix() / int64(24*time.Hour/time.Second) }
+func day(t time.Time) int64 { return t.Unix() / secondsADay }
 
 // Spent implements audit.Rekor1Store.
 func (r *Rekor1) Spent(ctx context.Context, now time.Time, requests int) error {

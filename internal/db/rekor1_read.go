@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 )
@@ -25,10 +26,11 @@ func (db *DB) rekor1Facts(ctx context.Context, id int64, l *audit.LogFacts) erro
 	}
 	f := &audit.Rekor1Facts{Entries: map[audit.EntryOutcome]int{}, Gossip: map[string]int{}}
 	var key string
-	var probed, due sql.NullInt64
-	err = db.r.QueryRowContext(ctx, `SELECT r.subject, r.subject_why, r.probed_at, r.probe_due, l.key_id,
-		coalesce((SELECT requests FROM rekor1_requests q WHERE q.log_id = r.log_id ORDER BY day DESC LIMIT 1), 0)
-		FROM rekor1_logs r JOIN logs l ON l.id = r.log_id WHERE r.log_id = ?`, id).Scan(&f.Subject.Subject, &f.Subject.Why, &probed, &due, &key, &f.RequestsToday)
+	var probed, due, day sql.NullInt64
+	err = db.r.QueryRowContext(ctx, `SELECT r.subject, r.subject_why, r.probed_at, r.probe_due, l.key_id, q.day, coalesce(q.requests, 0),
+		(SELECT coalesce(sum(c.size), 0) FROM rekor1_shards s JOIN logs o ON o.id = s.shard_id JOIN checkpoints c ON c.id = o.latest_id WHERE s.log_id = r.log_id)
+		FROM rekor1_logs r JOIN logs l ON l.id = r.log_id LEFT JOIN rekor1_requests q ON q.log_id = r.log_id WHERE r.log_id = ? ORDER BY q.day DESC LIMIT 1`, id).
+		Scan(&f.Subject.Subject, &f.Subject.Why, &probed, &due, &key, &day, &f.Requests, &f.Size)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // a shard that the log does not list
 	}
@@ -36,6 +38,9 @@ func (db *DB) rekor1Facts(ctx context.Context, id int64, l *audit.LogFacts) erro
 		return err
 	}
 	f.Subject.ProbedAt, f.Subject.Due = instant(probed), instant(due)
+	if day.Valid {
+		f.Day = time.Unix(day.Int64*secondsADay, 0).UTC()
+	}
 	l.Rekor1 = f
 	return errors.Join(db.searchTallies(ctx, id, f), db.evidenceTallies(ctx, key, f))
 }
