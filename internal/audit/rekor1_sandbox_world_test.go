@@ -66,8 +66,10 @@ func newRekor1Monitor(t *testing.T, w *sandbox.World, m *monitor) *rekor1Monitor
 }
 
 // keys are those of the log in the trusted root.
-func (r *rekor1Monitor) keys() (keys []crypto.PublicKey, ids []string) {
-	for _, log := range r.roots.Roots[0].Material.RekorLogs() {
+func (r *rekor1Monitor) keys() (keys []crypto.PublicKey, ids []string) { return rekor1Keys(r.roots) }
+
+func rekor1Keys(roots *trust.Set) (keys []crypto.PublicKey, ids []string) {
+	for _, log := range roots.Roots[0].Material.RekorLogs() {
 		if log.BaseURL == "https://"+rekor1Name {
 			keys, ids = append(keys, log.PublicKey), append(ids, hex.EncodeToString(log.ID))
 		}

@@ -128,16 +128,31 @@ func (s *Search) againAt(now time.Time) time.Time {
 // urgentSearches plans what is to be asked, and asks what is new about identities: a certificate in a watched name has perhaps
 // signed something that nobody published.
 func (p *rekor1Pass) urgentSearches(ctx context.Context) error {
-	watched := func(id identity.Identity) bool { return searched(p.Inspector.Watch.Classify(id)) }
-	if err := p.Store.PlanSearches(ctx, p.Clock.Now(), watched); err != nil {
+	if err := p.plan(ctx); err != nil {
 		return err
 	}
-	failpoint.Hit("audit/searches-planned")
 	return p.search(ctx, true)
 }
 
-// searches asks what else is due.
-func (p *rekor1Pass) searches(ctx context.Context) error { return p.search(ctx, false) }
+// searches asks what else is due, and about the identities that this brings.
+func (p *rekor1Pass) searches(ctx context.Context) error {
+	for {
+		before := p.summary.Hits
+		if err := p.search(ctx, false); err != nil || p.summary.Hits == before {
+			return err
+		}
+		if err := p.plan(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// plan adds questions about what is new in the record.
+func (p *rekor1Pass) plan(ctx context.Context) error {
+	err := p.Store.PlanSearches(ctx, p.Clock.Now(), func(id identity.Identity) bool { return searched(p.Inspector.Watch.Classify(id)) })
+	failpoint.Hit("audit/searches-planned")
+	return err
+}
 
 // searched reports whether entries of an identity are looked for: those of a watched name, and not of what only resembles or
 // mentions it, which anybody may have made by the thousand.
