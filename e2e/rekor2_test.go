@@ -299,7 +299,7 @@ func TestFollowerReadsTheRealRekorV2(t *testing.T) {
 	program, dir := monitor(t), t.TempDir()
 	for name, text := range map[string]string{
 		"trusted_root.json": string(r.trustedRoot(t, w)),
-		"config.yaml": fmt.Sprintf("database: monitor.db\ntrust: [{trusted_root: trusted_root.json}]\nlogs:\n  start: zero\n  ct: off\n  each: {%s: {url: %q}}\n%s",
+		"config.yaml": fmt.Sprintf("database: monitor.db\ntrust: [{trusted_root: trusted_root.json}]\nlogs:\n  start: zero\n  ct: off\n  rekor_v1: {mode: off}\n  each: {%s: {url: %q}}\n%s",
 			origin, r.read, preset(t)),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

@@ -50,8 +50,10 @@ type passAnswer struct {
 	Schema  string        `json:"schema"`
 	Outcome audit.Outcome `json:"outcome"`
 	// Logs and NotFollowed are once's: audit reads no log.
-	Logs        []audit.LogSummary `json:"logs,omitempty"`
-	NotFollowed []skippedLog       `json:"not_followed,omitempty"`
+	Logs []audit.LogSummary `json:"logs,omitempty"`
+	// Rekor1 are the Rekor v1 logs, which once reads by name.
+	Rekor1      []audit.Rekor1Summary `json:"rekor_v1,omitempty"`
+	NotFollowed []skippedLog          `json:"not_followed,omitempty"`
 	// Certificates is once's too: whether the CT logs kept what they promised.
 	Certificates *audit.PromiseSummary `json:"certificates,omitempty"`
 	Projects     []audit.Summary       `json:"projects"`
@@ -203,11 +205,11 @@ func (p *pass) targets() ([]target, audit.Options, error) {
 // work audits the targets, and delivers the outbox if that is wanted.
 func (p *pass) work(ctx context.Context, record *db.DB, targets []target, options audit.Options) (*passAnswer, error) {
 	answer := &passAnswer{Outcome: audit.Complete, Projects: []audit.Summary{}, Findings: []audit.Finding{}}
-	var follow *followRun
+	run := &followRun{app: p.app, cfg: p.cfg, logger: p.logger, record: record, afterwards: true, refresh: time.Hour}
 	var followed *followAnswer
 	if p.deliver {
 		var err error
-		if follow, followed, err = p.followLogs(ctx, record, answer); err != nil {
+		if followed, err = p.followLogs(ctx, run, answer); err != nil {
 			return answer, err
 		}
 	}
@@ -228,13 +230,14 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 		}
 	}
 	answer.Requests = mergeCounts(answer.Requests, client.Requests())
-	if follow != nil {
-		if err := follow.shownSince(ctx, followed); err != nil {
+	if p.deliver {
+		if err := p.readRekor1(ctx, run, answer); err != nil {
+			return answer, err
+		}
+		if err := run.shownSince(ctx, followed); err != nil {
 			return answer, err
 		}
 		answer.follows(followed)
-	}
-	if p.deliver {
 		if err := p.deliverOutbox(ctx, record, answer); err != nil {
 			return answer, err
 		}
@@ -272,14 +275,13 @@ func (p *pass) auditor(ctx context.Context, record *db.DB, client pypi.Fetcher) 
 }
 
 // followLogs follows the logs of the trusted roots.
-func (p *pass) followLogs(ctx context.Context, record *db.DB, answer *passAnswer) (*followRun, *followAnswer, error) {
-	run := &followRun{app: p.app, cfg: p.cfg, logger: p.logger, record: record}
+func (p *pass) followLogs(ctx context.Context, run *followRun, answer *passAnswer) (*followAnswer, error) {
 	followed, err := run.once(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	answer.follows(followed)
-	return run, followed, nil
+	return followed, nil
 }
 
 // follows takes over what following the logs gave, and adds the requests that it made since this was last done.
@@ -289,6 +291,19 @@ func (p *passAnswer) follows(f *followAnswer) {
 	if f.Outcome != audit.Complete || !f.Certificates.Complete() {
 		p.Outcome = audit.Incomplete
 	}
+}
+
+// readRekor1 reads Rekor v1 by what the audit has found out.
+func (p *pass) readRekor1(ctx context.Context, run *followRun, answer *passAnswer) error {
+	read, err := run.rekor1(ctx)
+	if err != nil {
+		return err
+	}
+	answer.Rekor1, answer.Requests = read.Rekor1, mergeCounts(answer.Requests, read.Requests)
+	if read.Outcome != audit.Complete {
+		answer.Outcome = audit.Incomplete
+	}
+	return nil
 }
 
 // mergeCounts adds up requests by host.
@@ -319,10 +334,8 @@ func (p *pass) deliverOutbox(ctx context.Context, record *db.DB, answer *passAns
 
 // exit is the command's exit code as an error, nil where everything is in order.
 func (p *passAnswer) exit(failOn string) error {
-	for _, l := range p.Logs {
-		if len(l.Misbehaviours) > 0 {
-			return &exitError{code: exitLog}
-		}
+	if err := (&followAnswer{Logs: p.Logs, Rekor1: p.Rekor1, Outcome: audit.Complete}).exit(); err != nil {
+		return err
 	}
 	if failOn != "none" {
 		for _, f := range p.Findings {
@@ -339,7 +352,7 @@ func (p *passAnswer) exit(failOn string) error {
 
 // printPass prints a pass for people: a line a project, the findings, what stayed unknown.
 func (a *app) printPass(answer *passAnswer) error {
-	a.printFollow(&followAnswer{Logs: answer.Logs, Skipped: answer.NotFollowed})
+	a.printFollow(&followAnswer{Logs: answer.Logs, Rekor1: answer.Rekor1, Skipped: answer.NotFollowed})
 	for _, s := range answer.Projects {
 		var states []string
 		total := 0

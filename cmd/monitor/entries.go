@@ -20,10 +20,12 @@ type entriesAnswer struct {
 
 // listedEntry is a leaf that concerns a watched name.
 type listedEntry struct {
-	Log      string `json:"log_origin"`
-	Index    uint64 `json:"log_index"`
-	LeafHash string `json:"leaf_hash"`
-	Proven   bool   `json:"proven"`
+	Log   string `json:"log_origin"`
+	Index uint64 `json:"log_index"`
+	// GlobalIndex counts the entries of earlier shards too.
+	GlobalIndex uint64 `json:"global_index"`
+	LeafHash    string `json:"leaf_hash"`
+	Proven      bool   `json:"proven"`
 	audit.LogHit
 	SAN       string    `json:"san,omitempty"`
 	FirstSeen time.Time `json:"first_seen_at"`
@@ -63,7 +65,7 @@ none-found.`,
 			}
 			entries := []listedEntry{}
 			if err := record.Hits(c.Context(), filter, func(h audit.HitFacts) error {
-				e := listedEntry{Log: h.Origin, Index: h.Index, LeafHash: h.LeafHash, Proven: h.Proven, LogHit: h.LogHit, SAN: h.SAN(), FirstSeen: h.FirstSeen}
+				e := listedEntry{Log: h.Origin, Index: h.Index, GlobalIndex: h.GlobalIndex, LeafHash: h.LeafHash, Proven: h.Proven, LogHit: h.LogHit, SAN: h.SAN(), FirstSeen: h.FirstSeen}
 				if e.about(workflow, ref) {
 					entries = append(entries, e)
 				}

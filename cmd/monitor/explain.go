@@ -17,6 +17,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/tlog"
 	"github.com/rekoncile/rekoncile/internal/trust"
 )
@@ -116,13 +117,9 @@ func (a *app) archive(ctx context.Context, cfg *config.Config, record *db.DB, se
 		Document: func(sha256 string) ([]byte, error) { return record.Document(ctx, sha256) },
 		Leaf:     func(hash string) ([]byte, error) { return record.Leaf(ctx, hash) },
 		Checkpoint: func(origin string, raw []byte) (tlog.SignedCheckpoint, error) {
-			for _, k := range known {
-				if k.origin == origin {
-					return readCheckpoint(ctx, k, raw)
-				}
-			}
-			return tlog.SignedCheckpoint{}, fmt.Errorf("log %s: %w", origin, audit.ErrUnknownLog)
+			return recordedCheckpoint(ctx, known, origin, raw)
 		},
+		Rekor1: func(origin string) (*rekor.V1Keys, error) { return rekor1Keys(known, origin) },
 		CTKey: func(logID string) crypto.PublicKey {
 			for _, k := range known {
 				if k.isCT() && hex.EncodeToString(k.log.ID) == logID {

@@ -36,7 +36,9 @@ type followAnswer struct {
 	Schema  string             `json:"schema"`
 	Outcome audit.Outcome      `json:"outcome"`
 	Logs    []audit.LogSummary `json:"logs"`
-	Skipped []skippedLog       `json:"not_followed"`
+	// Rekor1 are the Rekor v1 logs, which are read by name.
+	Rekor1  []audit.Rekor1Summary `json:"rekor_v1,omitempty"`
+	Skipped []skippedLog          `json:"not_followed"`
 	// Certificates is what came of looking up those that entries and bundles show.
 	Certificates audit.PromiseSummary `json:"certificates"`
 	// Opened counts the findings that this run opened.
@@ -56,7 +58,8 @@ func (a *app) followCommand(g *globals) *cobra.Command {
 		Use:   "follow",
 		Short: "Follow the transparency logs, and prove that nothing was missed",
 		Long: `follow reads what is new in every log of the trusted roots (Rekor v2 and Fulcio's CT logs), proves every entry against
-signed checkpoints, and records what concerns a watched name. It goes on until it is interrupted; with --once it makes
+signed checkpoints, and records what concerns a watched name. Rekor v1 is too large for that: what attestations name there
+is compared, and its search index is asked for what is known otherwise. It goes on until it is interrupted; with --once it makes
 one run. A log that is new to the record is taken up where the configuration says, at its head by default.
 
 Exit codes: 0 in order; 2 usage; 3 a log could not be read to its end; 4 a log misbehaved.`,
@@ -144,6 +147,8 @@ type followRun struct {
 	from   *config.LogStart // replaces the configuration's; nil leaves it
 	until  uint64           // stops there; 0 is the log's end
 	reread bool             // what was read with another watch list is read again
+	// afterwards leaves Rekor v1 for later: what the releases' attestations name is to be known first.
+	afterwards bool
 
 	// refresh is the age at which the trusted roots are loaded again.
 	refresh  time.Duration
@@ -179,18 +184,23 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if answer.Logs, err = follower.Follow(ctx, targets); err != nil {
 		return nil, err
 	}
-	if answer.Certificates, err = r.certificates(ctx, known, client); err != nil {
-		return nil, err
-	}
-	answer.Requests = client.Requests()
 	for _, l := range answer.Logs {
 		if l.Trouble != "" {
 			answer.Outcome = audit.Incomplete
 		}
 	}
+	if !r.afterwards {
+		if err := r.readRekor1(ctx, known, client, answer); err != nil {
+			return nil, err
+		}
+	}
+	if answer.Certificates, err = r.certificates(ctx, known, client); err != nil {
+		return nil, err
+	}
 	if !answer.Certificates.Complete() {
 		answer.Outcome = audit.Incomplete
 	}
+	answer.Requests = client.Requests()
 	return answer, r.settle(ctx, known, answer)
 }
 
@@ -224,6 +234,9 @@ func (r *followRun) wanted(known []knownLog, answer *followAnswer) ([]knownLog, 
 		if k.skipped != "" {
 			answer.Skipped = append(answer.Skipped, skippedLog{k.origin, k.kind, k.skipped})
 			continue
+		}
+		if k.kind == kindRekorV1 {
+			continue // read by name
 		}
 		wanted = append(wanted, k)
 	}
@@ -276,6 +289,11 @@ func (f *followAnswer) exit() error {
 			return &exitError{code: exitLog}
 		}
 	}
+	for _, l := range f.Rekor1 {
+		if len(l.Misbehaviours) > 0 {
+			return &exitError{code: exitLog}
+		}
+	}
 	if f.Outcome != audit.Complete {
 		return &exitError{code: exitUnknown}
 	}
@@ -309,6 +327,9 @@ func (a *app) printFollow(f *followAnswer) {
 		if l.Trouble != "" {
 			line(a.stdout, "  unknown: %s", l.Trouble)
 		}
+	}
+	for _, l := range f.Rekor1 {
+		a.printRekor1(l)
 	}
 	for _, s := range f.Skipped {
 		line(a.stdout, "%s (%s): not followed: %s", s.Origin, s.Kind, s.Why)

@@ -150,7 +150,7 @@ type follower struct{ dir string }
 func newFollower(t *testing.T, l *tiledLog) follower {
 	t.Helper()
 	f := follower{t.TempDir()}
-	text := fmt.Sprintf("database: monitor.db\ntrust: [{trusted_root: trusted_root.json}]\nlogs: {start: zero, ct: off, each: {%s: {url: %q}}}\n%s", tiledOrigin, l.server.URL, config.Preset())
+	text := fmt.Sprintf("database: monitor.db\ntrust: [{trusted_root: trusted_root.json}]\nlogs: {start: zero, ct: off, rekor_v1: {mode: off}, each: {%s: {url: %q}}}\n%s", tiledOrigin, l.server.URL, config.Preset())
 	for name, body := range map[string][]byte{"trusted_root.json": l.trusted, "config.yaml": []byte(text)} {
 		if err := os.WriteFile(filepath.Join(f.dir, name), body, 0o600); err != nil {
 			t.Fatal(err)

@@ -78,12 +78,8 @@ func (a *app) knownLogs(cfg *config.Config, set *trust.Set) ([]knownLog, error) 
 		switch {
 		case k.said.Off:
 			k.skipped = "switched off in the configuration"
-		case k.kind == kindRekorV1:
-			k.skipped = "this version does not read Rekor v1; its entries are known only from attestations"
-			if k.said.Kind == "" {
-				k.skipped += fmt.Sprintf(" (if it is a Rekor v2 with an ECDSA key, say logs.each[%q].kind: rekor-v2)", k.origin)
-			}
-		case k.kind == kindRekorV2 && !cfg.Logs.RekorV2, (k.kind == kindCT || k.kind == kindCTStatic) && !cfg.Logs.CT:
+		case k.kind == kindRekorV1 && cfg.Logs.RekorV1 == config.RekorV1Off,
+			k.kind == kindRekorV2 && !cfg.Logs.RekorV2, (k.kind == kindCT || k.kind == kindCTStatic) && !cfg.Logs.CT:
 			k.skipped = "switched off in the configuration"
 		}
 		logs = append(logs, k)

@@ -104,7 +104,7 @@ func worldConfig(world *sandbox.World) []byte {
 	return []byte(fmt.Sprintf(`database: monitor.db
 trust: [{trusted_root: trusted_root.json}]
 indexes: {pypi: {url: %q}}
-logs: {ct: off, rekor_v2: {mode: off}}
+logs: {ct: off, rekor_v1: {mode: off}, rekor_v2: {mode: off}}
 alerts: {slack: {webhook: "${SLACK_WEBHOOK}"}}
 %s`, world.PyPI.URL(), text))
 }

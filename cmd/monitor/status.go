@@ -25,8 +25,10 @@ type statusAnswer struct {
 	Outbox       []db.OutboxDepth       `json:"outbox"`
 	LastRuns     []db.Run               `json:"last_runs"`
 	// Coverage says in words what was looked at and what was not.
-	Coverage []string    `json:"coverage"`
-	Logs     []logStatus `json:"logs"`
+	Coverage []string `json:"coverage"`
+	// LogCoverage says the same of each log in numbers.
+	LogCoverage []audit.Coverage `json:"log_coverage"`
+	Logs        []logStatus      `json:"logs"`
 	// NotFollowed are the logs of the trusted roots that are not read.
 	NotFollowed []skippedLog `json:"not_followed"`
 	// Certificates counts those in the projects' own names, and the promises of CT logs.
@@ -50,6 +52,11 @@ type logStatus struct {
 	Failure      string              `json:"failure,omitempty"`
 	Incidents    []string            `json:"incidents,omitempty"`
 	Proofs       []audit.ProvenRange `json:"proven_ranges"`
+	// ByName says that single entries are looked for, and nothing is read in full; see LogCoverage.
+	ByName bool `json:"by_name,omitempty"`
+	// Requests counts what a Rekor v1 was asked by name on the last Day (UTC) on which it was.
+	Requests int       `json:"requests,omitempty"`
+	Day      time.Time `json:"requests_day,omitzero"`
 	// Reopened counts the entries that were proven, but read with another watch list than today's.
 	Reopened uint64 `json:"reopened"`
 }
@@ -63,7 +70,6 @@ type trustedRootStatus struct {
 // coverage is what this version looks at, in words. A report never says more than that.
 var coverage = []string{
 	"releases: every file that PyPI lists, each attestation served with it, verified against the trusted roots",
-	"entries of Rekor v1: those that attestations name, proven by the inclusion proofs that come with them; the log itself is not read",
 	"GitHub's attestation store is not read: whether a file has SLSA provenance there is unknown",
 }
 
@@ -100,7 +106,7 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 
 // readStatus gathers the answer from the record.
 func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string) (*statusAnswer, error) {
-	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage),
+	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage), LogCoverage: []audit.Coverage{},
 		Logs: []logStatus{}, NotFollowed: []skippedLog{}}
 	var err error
 	if s.Projects, err = record.Projects(ctx); err != nil {
@@ -125,7 +131,8 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 	}
 	for _, l := range logs {
 		s.Logs = append(s.Logs, statusOf(l, watchList))
-		s.Coverage = append(s.Coverage, coverageOf(s.Logs[len(s.Logs)-1]))
+		covered := audit.CoverageOf(l, watchList, nil)
+		s.Coverage, s.LogCoverage = append(s.Coverage, covered.Text), append(s.LogCoverage, covered)
 	}
 	if s.Certificates, err = a.certificatesStatus(ctx, cfg, record); err != nil {
 		return nil, err
@@ -167,6 +174,10 @@ func (s *statusAnswer) addNotFollowed(known []knownLog, err error) error {
 func statusOf(l audit.LogFacts, watchList string) logStatus {
 	s := logStatus{Origin: l.Origin, Kind: l.Kind, Size: l.Latest, Start: l.Start, Read: l.Read, Proven: l.Proven, CheckedAt: l.CheckedAt,
 		FailingSince: l.FailingSince, Failure: l.Failure, Proofs: l.Ranges, GrowthPerSecond: l.GrowthPerSecond, Cosigners: l.Cosigners}
+	s.ByName = l.Rekor1 != nil || l.Shard != nil && !l.Known
+	if l.Rekor1 != nil {
+		s.Size, s.Requests, s.Day = l.Rekor1.Size, l.Rekor1.Requests, l.Rekor1.Day
+	}
 	for _, i := range l.Incidents {
 		if !slices.Contains(s.Incidents, i.Kind) { // once, in however many ways the log contradicts itself
 			s.Incidents = append(s.Incidents, i.Kind)
@@ -180,31 +191,13 @@ func statusOf(l audit.LogFacts, watchList string) logStatus {
 	return s
 }
 
-// coverageOf says in words what was proven of a log.
-func coverageOf(l logStatus) string {
-	text := fmt.Sprintf("log %s: no entry proven yet", l.Origin)
-	if l.Proven > l.Start {
-		text = fmt.Sprintf("log %s: entries %d to %d proven complete", l.Origin, l.Start, l.Proven-1)
-	}
-	if l.Size > l.Proven {
-		text += fmt.Sprintf(", %d behind", l.Size-l.Proven)
-	}
-	if l.Start > 0 {
-		text += fmt.Sprintf("; what lies before entry %d was not looked at", l.Start)
-	}
-	if l.Reopened > 0 {
-		text += fmt.Sprintf("; %d entries were read with another watch list, and not looked at again: `monitor follow --reread` does", l.Reopened)
-	}
-	return text
-}
-
 // growth says how fast a log grows, and how long what is behind would take to come in.
 func growth(l logStatus) string {
 	if l.GrowthPerSecond == 0 {
 		return "-"
 	}
 	text := fmt.Sprintf("%.3g/s", l.GrowthPerSecond)
-	if behind := l.Size - min(l.Proven, l.Size); behind > 0 {
+	if behind := l.Size - min(l.Proven, l.Size); behind > 0 && !l.ByName {
 		text += fmt.Sprintf(", %s behind", time.Duration(float64(behind)/l.GrowthPerSecond*float64(time.Second)).Round(time.Second))
 	}
 	return text
@@ -232,7 +225,11 @@ func (a *app) printStatus(s *statusAnswer) error {
 		if l.Failure != "" {
 			trouble = strings.TrimPrefix(trouble+"; failing since "+when(l.FailingSince)+": "+l.Failure, "; ")
 		}
-		rows = append(rows, []string{l.Origin, l.Kind, fmt.Sprint(l.Size), fmt.Sprint(l.Proven), fmt.Sprint(l.Size - min(l.Proven, l.Size)), growth(l), when(l.CheckedAt), trouble})
+		proven, behind := fmt.Sprint(l.Proven), fmt.Sprint(l.Size-min(l.Proven, l.Size))
+		if l.ByName {
+			proven, behind = "by name", "-"
+		}
+		rows = append(rows, []string{l.Origin, l.Kind, fmt.Sprint(l.Size), proven, behind, growth(l), when(l.CheckedAt), trouble})
 	}
 	if len(rows) > 0 {
 		if err := a.table([]string{"LOG", "KIND", "SIZE", "PROVEN", "BEHIND", "GROWTH", "CHECKED", "TROUBLE"}, rows); err != nil {
@@ -240,6 +237,11 @@ func (a *app) printStatus(s *statusAnswer) error {
 		}
 	}
 	s.Certificates.print(a)
+	for _, l := range s.Logs {
+		if l.Requests > 0 {
+			line(a.stdout, "requests to %s: %d on %s", l.Origin, l.Requests, l.Day.Format(time.DateOnly))
+		}
+	}
 	var open []string
 	for _, severity := range audit.Severities() {
 		if n := s.OpenFindings[severity]; n > 0 {

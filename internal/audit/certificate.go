@@ -49,6 +49,10 @@ func (l LogFacts) searched(c CertificateFacts) (text string, whole, relevant boo
 		return "", true, false
 	case l.NotFollowed:
 		return "not looked at: " + oneLine(l.Why, 200), false, true
+	case l.Shard != nil && !l.Known: // what is to be said is said of the whole log
+		return "", false, false
+	case l.Rekor1 != nil:
+		return "searched by name: its entries were not read, and the silence of its index means nothing", false, true
 	case !l.Known:
 		return "not looked at yet", false, true
 	case l.reopened():

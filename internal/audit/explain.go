@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/rekoncile/rekoncile/internal/attest"
+	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/tlog"
 )
 
@@ -31,6 +32,8 @@ type Archive struct {
 	Checkpoint func(origin string, raw []byte) (tlog.SignedCheckpoint, error)
 	// CTKey is the key of a certificate transparency log that a trusted root names, by its hex id; nil for none.
 	CTKey func(logID string) crypto.PublicKey
+	// Rekor1 returns the keys of the Rekor v1 log that a shard's origin names.
+	Rekor1 func(origin string) (*rekor.V1Keys, error)
 }
 
 // Examine looks at a finding's evidence again, without any network.
@@ -68,6 +71,8 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 			x.incident(f, archive)
 		case "ct-lookup":
 			x.promise(f, archive)
+		case "entry-check":
+			x.entry(archive)
 		default:
 			x.Note = "what the index said at that time; nobody signed it, so it cannot be verified again"
 		}
@@ -92,12 +97,17 @@ func (x *Examination) leaf(leaf []byte) {
 
 // incident verifies a log's misbehaviour again: signatures, and that what was signed contradicts itself.
 func (x *Examination) incident(f Finding, archive Archive) {
+	verify := func(raw []byte) (tlog.SignedCheckpoint, error) { return archive.Checkpoint(f.LogOrigin, raw) }
+	if lists, ok := readShardLists(x.Evidence.Data); ok {
+		x.Confirmed, x.Note = lists.recheck(verify)
+		return
+	}
 	var m tlog.Misbehaviour
 	if err := json.Unmarshal(x.Evidence.Data, &m); err != nil {
 		x.Note = "the evidence cannot be read: " + err.Error()
 		return
 	}
-	x.Confirmed, x.Note = m.Recheck(func(raw []byte) (tlog.SignedCheckpoint, error) { return archive.Checkpoint(f.LogOrigin, raw) })
+	x.Confirmed, x.Note = m.Recheck(verify)
 }
 
 // attestation verifies an attestation again and compares the outcome with the finding's.

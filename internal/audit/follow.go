@@ -190,6 +190,9 @@ type LogRecord interface {
 	// OwnCertificates calls fn for each certificate that a CT log shows in a watched project's own name, in the order in which
 	// the record met them.
 	OwnCertificates(ctx context.Context, fn func(CertificateFacts) error) error
+	// OpenEntries calls fn for each entry that a verified attestation names and of which it is not known that the log has it
+	// so, once it was asked.
+	OpenEntries(ctx context.Context, fn func(OpenEntry) error) error
 	SettleLogs(ctx context.Context, now time.Time, a Assessment, channels []string) ([]Change, error)
 }
 
@@ -218,6 +221,12 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 	logs = standing(logs, standings)
 	for _, l := range logs {
 		a.merge(j.Log(l))
+	}
+	if err := record.OpenEntries(ctx, func(e OpenEntry) error {
+		a.merge(j.Entry(e))
+		return nil
+	}); err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
 	// The same certificate may be met in CT and in several entries, and be promised to several logs: the first tells.

@@ -35,7 +35,7 @@ type LogHit struct {
 	Keys []string `json:"keys,omitempty"`
 	// Problem says why it could not be decoded in full.
 	Problem string `json:"problem,omitempty"`
-	// LoggedAt is the leaf's own timestamp; CT only.
+	// LoggedAt is the leaf's own timestamp in CT, and in Rekor v1 the time that the log signed with it; zero elsewhere.
 	LoggedAt time.Time `json:"logged_at,omitzero"`
 }
 

@@ -78,7 +78,7 @@ func (s Severity) lower() Severity {
 // standing gives each log of the record its standing, and adds those that the record does not know.
 func standing(logs []LogFacts, standings map[string]LogStanding) []LogFacts {
 	for i := range logs {
-		logs[i].LogStanding = standings[logs[i].Origin]
+		logs[i].LogStanding = standingOf(logs[i], standings)
 	}
 	for _, origin := range slices.Sorted(maps.Keys(standings)) {
 		if !slices.ContainsFunc(logs, func(l LogFacts) bool { return l.Origin == origin }) {

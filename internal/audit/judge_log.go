@@ -31,6 +31,9 @@ type LogFacts struct {
 	// has no two checkpoints of it.
 	GrowthPerSecond float64
 	Ranges          []ProvenRange
+	// Shard says whose shard the log is, Rekor1 what is known of a Rekor v1 as a whole; nil where it is neither.
+	Shard  *ShardFacts
+	Rekor1 *Rekor1Facts
 }
 
 // ProvenRange is a run of leaves that was proven complete, and the watch list that it was read with.
@@ -54,11 +57,13 @@ type Incident struct {
 
 // HitFacts is a proven hit.
 type HitFacts struct {
-	Origin    string
-	Index     uint64
-	LeafHash  string
-	FirstSeen time.Time
-	Proven    bool
+	Origin string
+	Index  uint64
+	// GlobalIndex is Rekor v1's; equal to Index elsewhere.
+	GlobalIndex uint64
+	LeafHash    string
+	FirstSeen   time.Time
+	Proven      bool
 	LogHit
 }
 
@@ -87,10 +92,11 @@ func (j *Judge) Log(l LogFacts) Assessment {
 			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.UnansweredSince, Detail: fmt.Sprintf("%s; %s", count(l.Unanswered, "certificate"), oneLine(l.UnansweredWhy, 500))}},
 		})
 	}
+	j.rekor1(&a, l, s)
 	// What the log showed when it was last asked counts: one that nobody has asked since is unknown.
 	silent, grace := l.CheckedAt.Sub(l.GrewAt), j.Rules[StaleLog].Grace
 	switch {
-	case l.Frozen, !l.Known, l.GrewAt.IsZero(), silent <= 0: // it grew when it was last asked
+	case l.Frozen, !l.Known && l.Shard == nil, l.GrewAt.IsZero(), silent <= 0: // it grew when it was last asked
 	case silent < grace && j.Now.Sub(l.GrewAt) >= grace:
 		a.unknown(s, "the log was last asked at "+l.CheckedAt.UTC().Format(time.RFC3339), StaleLog)
 	default:
@@ -126,7 +132,7 @@ func (j *Judge) Hit(h HitFacts, policies map[string]identity.Policy) Assessment 
 	var a Assessment
 	entry := Subject{Project: h.Project, LogOrigin: h.Origin, LogIndex: h.Index, LeafHash: h.LeafHash}
 	leaf := Evidence{Kind: "log-entry", URL: h.Origin, At: h.FirstSeen, SHA256: h.LeafHash, Detail: fmt.Sprintf("index %d, %s", h.Index, h.Class)}
-	ref := &LogRef{Origin: h.Origin, Index: int64(h.Index), GlobalIndex: int64(h.Index)}
+	ref := &LogRef{Origin: h.Origin, Index: int64(h.Index), GlobalIndex: int64(h.GlobalIndex)}
 	if h.Kind == HitUnreadable {
 		a.wrong(j, UnreadableEntry, entry, h.FirstSeen, Finding{Log: ref, Evidence: []Evidence{leaf},
 			Summary:  fmt.Sprintf("entry %d of log %s mentions a watched name and cannot be decoded: %s", h.Index, h.Origin, oneLine(h.Problem, 300)),

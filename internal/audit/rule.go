@@ -34,6 +34,7 @@ const (
 	LogRollback            = "log-rollback"
 	LogFork                = "log-fork"
 	EntriesMismatch        = "entries-mismatch"
+	SplitView              = "split-view"
 	FrozenLogGrew          = "frozen-log-grew"
 	StaleLog               = "stale-log"
 )
@@ -80,9 +81,9 @@ func Rules() []Rule {
 		{MissingSLSAProvenance, "file", Medium, 2 * time.Hour,
 			"A published file has no valid SLSA provenance although the project promises it.",
 			"Check the attest step of the release workflow; attest the file's digest again from the same run if the project's policy allows it."},
-		{UnloggedAttestation, "file", High, 0,
-			"An attestation is in no transparency log.",
-			"A signature that nobody logged cannot be monitored. Publish the file again with a client that logs, and ask the index why it was accepted."},
+		{UnloggedAttestation, "file or entry", High, 0,
+			"An attestation is in no transparency log, or its log has another entry, or none, where the attestation says that it is.",
+			"A signature that nobody logged cannot be monitored. Publish the file again with a client that logs, and ask the index why it was accepted. Where the log has something else than it promised, keep the record and tell the log's operators."},
 		{ProvenanceRemoved, "file", High, time.Hour,
 			"The index served provenance for a file and no longer does, while the file is still there.",
 			"Ask the index's operators why: maintainers cannot remove provenance on their own. The last copy is kept in the record."},
@@ -120,7 +121,7 @@ func Rules() []Rule {
 			"A log entry mentions a watched name and cannot be decoded.",
 			"Look at the leaf in the evidence, and for a newer version of the monitor."},
 		{BadCheckpoint, "log", High, 0,
-			"A log served a checkpoint that its key did not sign, or another log's.",
+			"A log served a checkpoint that its key did not sign, or another log's, or shards that cannot be those of before.",
 			"Compare with what others get from the log; a proxy in between, a new key that the trusted root does not have yet, or an attack."},
 		{LogRollback, "log", Critical, 0,
 			"A log served a smaller tree that is no prefix of one that it signed before.",
@@ -131,6 +132,9 @@ func Rules() []Rule {
 		{EntriesMismatch, "log", Critical, 0,
 			"A log's entries do not hash to the root that it signed: an entry is missing, altered, duplicated or out of place.",
 			"Nothing beyond the last proven index is believed. If it stays so, tell the log's operators; the evidence has the checkpoint and the entries."},
+		{SplitView, "log", Critical, 0,
+			"A log signed a tree for somebody else that contradicts the tree which it shows: a bundle carries that other tree's checkpoint.",
+			"Keep the record: both signed checkpoints are in it, and a proof that fits only one. Do not trust the files whose bundles carry it. Tell the log's operators and the Sigstore community."},
 		{FrozenLogGrew, "log", High, 0,
 			"A log grew after the trusted root said that it was frozen.",
 			"Ask the log's operators who still writes to it."},

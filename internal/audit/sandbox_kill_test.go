@@ -58,6 +58,9 @@ func childPass(ctx context.Context, with wiring) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.close()) }()
+	if with.Rekor != "" {
+		return childRekor1(ctx, m, with)
+	}
 	if _, err := m.projectsOnce(ctx, audit.Options{Deep: true}); err != nil {
 		return err
 	}

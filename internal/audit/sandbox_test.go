@@ -34,6 +34,8 @@ type wiring struct {
 	Config []byte
 	// Slack is the webhook that a child process delivers to.
 	Slack string
+	// Rekor is the URL of a Rekor v1 that a child process reads by name, instead of delivering; "" for none.
+	Rekor string
 }
 
 // monitor is the audit as the commands wire it, on a simulated clock.

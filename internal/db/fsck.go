@@ -20,7 +20,7 @@ import (
 // hold. It counts what it looked at, by kind. Whether attestations still verify is not for the record to tell.
 func (db *DB) Fsck(ctx context.Context, problem func(string)) (map[string]int, error) {
 	f := &fsck{ctx: ctx, db: db, counts: map[string]int{}, report: func(format string, args ...any) { problem(fmt.Sprintf(format, args...)) }}
-	for _, check := range []func() error{f.pragmas, f.provenances, f.certificates, f.entries, f.hits, f.logs, f.promises, f.findings, f.outbox} {
+	for _, check := range []func() error{f.pragmas, f.provenances, f.certificates, f.entries, f.hits, f.provenHits, f.entryChecks, f.gossip, f.logs, f.promises, f.findings, f.outbox} {
 		if err := check(); err != nil {
 			return f.counts, fmt.Errorf("checking the record: %w", explain(err))
 		}
@@ -145,7 +145,7 @@ func (f *fsck) leaf(origin string, index int64, want string, leaf []byte) {
 }
 
 func (f *fsck) hits() error {
-	return f.each(`SELECT l.origin, h.tree_index, h.leaf_hash, h.leaf, l.start_index, l.read_index FROM hits h JOIN logs l ON l.id = h.log_id`, func(rows *sql.Rows) error {
+	return f.each(`SELECT l.origin, h.tree_index, h.leaf_hash, h.leaf, l.start_index, l.read_index FROM hits h JOIN logs l ON l.id = h.log_id WHERE h.proof IS NULL`, func(rows *sql.Rows) error {
 		var origin, want string
 		var index, start, read int64
 		var leaf []byte

@@ -62,13 +62,18 @@ var kills = map[string]func(*DB) error{
 		}
 		return errors.Join(store.Begin(ctx, hour(5), from, nil, checkpoint(3)), store.Advance(ctx, hour(5), batch(from, to)), store.Prove(ctx, hour(5), to, checkpoint(3)))
 	},
+	"db/shards-uncommitted": killRekor1("db/shards-uncommitted"),
+	"db/checks-uncommitted": killRekor1("db/checks-uncommitted"),
+	"db/gossip-uncommitted": killRekor1("db/gossip-uncommitted"),
+	"db/plan-uncommitted":   killRekor1("db/plan-uncommitted"),
+	"db/found-uncommitted":  killRekor1("db/found-uncommitted"),
 }
 
 // otherLogName is a log that was read, and proven, with another watch list.
 var otherLogName = LogName{Origin: "other.example", Kind: "rekor-v2", KeyID: "2d", URL: "https://other.example"}
 
 // beforeTheKill makes a record with a project of one file, a finding, a log that was read but not proven, one that was
-// proven with another watch list, and two certificates of which one's promises were read.
+// proven with another watch list, two certificates of which one's promises were read, and a Rekor v1.
 func beforeTheKill(t *testing.T, path string) {
 	t.Helper()
 	db, err := Open(context.Background(), path)
@@ -95,6 +100,7 @@ func beforeTheKill(t *testing.T, path string) {
 		func() error { return l.Begin(context.Background(), hour(2), 0, nil, checkpoint(0)) },
 		func() error { return l.Advance(context.Background(), hour(3), batch(0, 3)) },
 		func() error { return shownBeforeTheKill(db) },
+		func() error { return withRekor1(db) },
 		db.Close,
 	} {
 		if err := do(); err != nil {

@@ -21,20 +21,24 @@ const (
 // saveIncident keeps the evidence of a misbehaviour. A contradiction that goes on is one incident. Another one of its kind is
 // another, so far as there is room: beyond that it is counted.
 func (l *Log) saveIncident(ctx context.Context, tx *sql.Tx, now time.Time, m *tlog.Misbehaviour) error {
-	name := m.Contradiction()
+	return l.saveContradiction(ctx, tx, now, m.Kind, m.Contradiction(), m.Error(), m)
+}
+
+// saveContradiction is saveIncident for evidence of any form: name tells the contradiction from others of its kind.
+func (l *Log) saveContradiction(ctx context.Context, tx *sql.Tx, now time.Time, kind tlog.Kind, name, detail string, form any) error {
 	res, err := tx.ExecContext(ctx, `UPDATE log_incidents SET last_seen = ? WHERE log_id = ? AND kind = ? AND contradiction = ? AND ended_at IS NULL`,
-		micros(now), l.id, string(m.Kind), name)
+		micros(now), l.id, string(kind), name)
 	if err := one(res, err); err == nil || !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	evidence, err := json.Marshal(m)
+	evidence, err := json.Marshal(form)
 	if err != nil {
 		return err
 	}
 	var kept, bytes int
 	var first sql.NullInt64
 	if err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(evidence)), 0), min(id) FROM log_incidents WHERE log_id = ? AND kind = ? AND ended_at IS NULL`,
-		l.id, string(m.Kind)).Scan(&kept, &bytes, &first); err != nil {
+		l.id, string(kind)).Scan(&kept, &bytes, &first); err != nil {
 		return err
 	}
 	if kept >= maxContradictions || kept > 0 && bytes+len(evidence) > maxContradictionBytes {
@@ -42,7 +46,7 @@ func (l *Log) saveIncident(ctx context.Context, tx *sql.Tx, now time.Time, m *tl
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO log_incidents (log_id, kind, contradiction, first_seen, last_seen, detail, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		l.id, string(m.Kind), name, micros(now), micros(now), m.Error(), string(evidence))
+		l.id, string(kind), name, micros(now), micros(now), detail, string(evidence))
 	return err
 }
 
@@ -60,7 +64,7 @@ func (l *Log) endIncidents(ctx context.Context, tx *sql.Tx, now time.Time, kinds
 // forgetUnproven takes back what was read since the last proof: hits, and the entries and certificates that are known from
 // them alone.
 func (l *Log) forgetUnproven(ctx context.Context, tx *sql.Tx) error {
-	const void = `log_id = ?1 AND tree_index >= (SELECT proven_index FROM logs WHERE id = ?1)`
+	const void = `log_id = ?1 AND tree_index >= (SELECT proven_index FROM logs WHERE id = ?1) AND proof IS NULL`
 	entries, err := ids(ctx, tx, `SELECT entry_id FROM hits WHERE entry_id IS NOT NULL AND `+void, l.id)
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func TestNothingOfAVoidRunStaysBehind(t *testing.T) {
 			(100, '1d', 'log.example', 9, 9, '` + fmt.Sprintf("%x", tlog.LeafHash(leaf(9))) + `', 'dsse', '0.0.2', CAST('leaf 9' AS BLOB), 0)`,
 		`INSERT INTO entry_certificates VALUES (100, 100)`,
 		`INSERT INTO attestations (id, provenance_id, bundle, position, status, predicate_type, certificate_id, facts) VALUES (1, 1, 0, 0, 'verified', '', 101, '{}')`,
-		`INSERT INTO attestation_entries VALUES (1, 100)`,
+		`INSERT INTO attestation_entries (attestation_id, entry_id) VALUES (1, 100)`,
 	} {
 		if _, err := db.w.ExecContext(ctx, query); err != nil {
 			t.Fatal(err)

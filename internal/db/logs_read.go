@@ -65,6 +65,12 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 		if err := db.unanswered(ctx, &logs[i]); err != nil {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
+		if logs[i].Kind != kindRekor1 {
+			continue
+		}
+		if err = db.rekor1Facts(ctx, id, &logs[i]); err != nil {
+			return nil, fmt.Errorf("logs in the record: %w", err)
+		}
 	}
 	return logs, nil
 }
@@ -98,6 +104,9 @@ type HitFilter struct {
 	Unproven bool
 }
 
+// provenHit says that a verified root commits to a hit: that of the range that was read, or that of its own proof.
+const provenHit = `(h.tree_index < l.proven_index OR h.proof IS NOT NULL)`
+
 // Hits calls fn for each hit that passes the filter, by log and index.
 func (db *DB) Hits(ctx context.Context, filter HitFilter, fn func(audit.HitFacts) error) error {
 	where := []string{"1"}
@@ -124,9 +133,9 @@ func (db *DB) Hits(ctx context.Context, filter HitFilter, fn func(audit.HitFacts
 		where, args = append(where, "coalesce(h.logged_at, h.first_seen) < ?"), append(args, micros(filter.Until))
 	}
 	if !filter.Unproven {
-		where = append(where, "h.tree_index < l.proven_index")
+		where = append(where, provenHit)
 	}
-	rows, err := db.r.QueryContext(ctx, `SELECT l.origin, h.tree_index, h.leaf_hash, h.leaf, h.body, h.first_seen, h.tree_index < l.proven_index FROM hits h JOIN logs l ON l.id = h.log_id
+	rows, err := db.r.QueryContext(ctx, `SELECT l.origin, h.tree_index, coalesce(json_extract(h.proof, '$.global_index'), h.tree_index), h.leaf_hash, h.leaf, h.body, h.first_seen, `+provenHit+` FROM hits h JOIN logs l ON l.id = h.log_id
 		WHERE `+strings.Join(where, " AND ")+` ORDER BY l.origin, h.tree_index`, args...)
 	if err != nil {
 		return fmt.Errorf("hits in the record: %w", err)
@@ -136,7 +145,7 @@ func (db *DB) Hits(ctx context.Context, filter HitFilter, fn func(audit.HitFacts
 		var h audit.HitFacts
 		var body string
 		var first sql.NullInt64
-		if err := rows.Scan(&h.Origin, &h.Index, &h.LeafHash, &h.Leaf, &body, &first, &h.Proven); err != nil {
+		if err := rows.Scan(&h.Origin, &h.Index, &h.GlobalIndex, &h.LeafHash, &h.Leaf, &body, &first, &h.Proven); err != nil {
 			return fmt.Errorf("hits in the record: %w", err)
 		}
 		if err := json.Unmarshal([]byte(body), &h.LogHit); err != nil {

@@ -170,7 +170,7 @@ func saveAttestation(ctx context.Context, tx *sql.Tx, now time.Time, documentID 
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO attestation_entries (attestation_id, entry_id) VALUES (?, ?) ON CONFLICT DO NOTHING`, id, entry); err != nil {
+		if err := saveClaim(ctx, tx, now, id, entry, e, a.Facts.Status == attest.Verified); err != nil {
 			return err
 		}
 	}

@@ -61,7 +61,7 @@ func (l *V1Log) ProbeSubject(ctx context.Context, s V1Specimen) (support V1Suppo
 func (l *V1Log) probe(ctx context.Context, s V1Specimen, digest v1IndexQuestion) (V1Support, string) {
 	ids, refusal := l.search(ctx, v1IndexQuestion{Subject: s.Subject})
 	switch {
-	case refusal != nil && !refused(refusal):
+	case refusal != nil && !Refused(refusal):
 		return V1Unknown, refusal.Error()
 	case refusal == nil && slices.ContainsFunc(ids, func(id V1ID) bool { return id.names(s.Entry.ID()) }):
 		others, err := l.search(ctx, v1IndexQuestion{Subject: absentSubject})
@@ -93,8 +93,26 @@ func (l *V1Log) probe(ctx context.Context, s V1Specimen, digest v1IndexQuestion)
 	return V1Supported, "a subject that nobody has excludes an entry that its digest finds, but the entry is not found by its own subject: the index has gaps"
 }
 
-// refused says whether a server did not take a question, rather than fail to answer it.
-func refused(err error) bool {
+// Refused says whether a server did not take a question, rather than fail to answer it.
+func Refused(err error) bool {
 	var status *fetch.StatusError
 	return errors.As(err, &status) && (status.Status == http.StatusBadRequest || status.Status == http.StatusUnprocessableEntity)
+}
+
+// SubjectAndDigest is what the index has an entry by: the subject of its first signer's certificate, and a SHA-256 of what
+// was signed. ok is false for one that lacks either, or cannot be decoded.
+func SubjectAndDigest(body []byte) (subject, digest string, ok bool) {
+	e, err := Decode(body)
+	if err != nil || len(e.Certificates) == 0 {
+		return "", "", false
+	}
+	if subject, err = subjectOf(e.Certificates[0]); err != nil || subject == "" {
+		return "", "", false
+	}
+	for _, h := range slices.Concat(e.ArtifactHashes, e.PayloadHashes) {
+		if h.Algorithm == "sha256" {
+			return subject, h.Hex, true
+		}
+	}
+	return "", "", false
 }

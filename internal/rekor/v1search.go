@@ -67,6 +67,9 @@ type v1PublicKey struct {
 	Content []byte `json:"content"`
 }
 
+// ErrUnsearchable says that the index does not look for such a thing: no request was made.
+var ErrUnsearchable = errors.New("the search index has no such question")
+
 func (q V1Query) question() (v1IndexQuestion, error) {
 	switch [4]bool{q.SHA256 != "", q.Subject != "", len(q.Certificate) > 0, len(q.PublicKey) > 0} {
 	case [4]bool{0: true}:
@@ -76,7 +79,7 @@ func (q V1Query) question() (v1IndexQuestion, error) {
 		return v1IndexQuestion{Hash: "sha256:" + q.SHA256}, nil
 	case [4]bool{1: true}:
 		if utf8.RuneCountInString(q.Subject) > maxV1Subject {
-			return v1IndexQuestion{}, fmt.Errorf("a subject of more than %d characters cannot be searched for", maxV1Subject)
+			return v1IndexQuestion{}, fmt.Errorf("%w: a subject of more than %d characters cannot be searched for", ErrUnsearchable, maxV1Subject)
 		}
 		return v1IndexQuestion{Subject: q.Subject}, nil
 	case [4]bool{2: true}:

@@ -94,10 +94,10 @@ func (e *V1ShardsError) Error() string {
 	return "the log's shards are not those of before: " + e.Why
 }
 
-// follows compares the shards with those seen earlier. Replicas may lag, so that a list may also be older than the earlier
+// Follows compares the shards with those seen earlier. Replicas may lag, so that a list may also be older than the earlier
 // one: then it must be one that the earlier list has grown out of. It does not look into the trees: whether the active
 // one is consistent takes a proof. The error is a [*V1ShardsError].
-func (s *V1Shards) follows(earlier *V1Shards) error {
+func (s *V1Shards) Follows(earlier *V1Shards) error {
 	if earlier == nil {
 		return nil
 	}
@@ -202,7 +202,7 @@ func (l *V1Log) Shards(ctx context.Context) (*V1Shards, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := shards.follows(l.shards); err != nil {
+	if err := shards.Follows(l.shards); err != nil {
 		return nil, fmt.Errorf("reading the shards of %s: %w", l.base, err)
 	}
 	// A replica that lags must not take back what another one told.

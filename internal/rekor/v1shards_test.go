@@ -176,7 +176,7 @@ func TestShardsThatContradictEarlierOnesAreReported(t *testing.T) {
 		"frozen to another tree's root":   {sizes(w, 2, 9, 8), sizes(other, 3, 9, 8, 1), "of size 8 has root"},
 		"only one shard, which is frozen": {sizes(w, 3, 9, 8, 1), sizes(w, 1, 10), "was seen with 10 entries, and is frozen at 9"},
 	} {
-		err := c.later.follows(c.earlier)
+		err := c.later.Follows(c.earlier)
 		var contradiction *V1ShardsError
 		switch {
 		case c.want == "" && err != nil:

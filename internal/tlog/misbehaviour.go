@@ -22,6 +22,7 @@ const (
 	KindRollback        Kind = "log-rollback"     // a signed smaller tree that is no prefix of one seen before
 	KindFork            Kind = "log-fork"         // two signed trees that contradict each other
 	KindEntriesMismatch Kind = "entries-mismatch" // the entries do not hash to the signed root
+	KindSplitView       Kind = "split-view"       // a tree that it signed for somebody else contradicts the one that it shows
 	KindFrozenGrew      Kind = "frozen-log-grew"  // it grew after its end
 )
 

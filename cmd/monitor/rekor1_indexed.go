@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/config"
+	"github.com/rekoncile/rekoncile/internal/fetch"
+	"github.com/rekoncile/rekoncile/internal/rekor"
+	"github.com/rekoncile/rekoncile/internal/tlog"
+)
+
+// rekor1Log is a Rekor v1 of the trusted roots, with all the keys that these have of it.
+type rekor1Log struct {
+	origin, url string
+	keys        []crypto.PublicKey
+	ids         []string
+	frozenAt    time.Time
+	// guessed says that its kind was told by its key alone.
+	guessed bool
+}
+
+// rekor1Logs are the Rekor v1 logs that are read.
+func rekor1Logs(known []knownLog) []rekor1Log {
+	var logs []rekor1Log
+	for _, k := range known {
+		if k.kind != kindRekorV1 || k.skipped != "" {
+			continue
+		}
+		i := slices.IndexFunc(logs, func(l rekor1Log) bool { return l.origin == k.origin })
+		if i < 0 {
+			logs, i = append(logs, rekor1Log{origin: k.origin, url: k.url, guessed: k.said.Kind == ""}), len(logs)
+			if k.frozen {
+				logs[i].frozenAt = k.log.ValidityPeriodEnd
+			}
+		}
+		l := &logs[i]
+		l.keys, l.ids = append(l.keys, k.log.PublicKey), append(l.ids, hex.EncodeToString(k.log.ID))
+		if !k.frozen { // one key of several ended, not the log
+			l.frozenAt = time.Time{}
+		}
+	}
+	return logs
+}
+
+// rekor1Budget is what a host's budget allows in a pass, which is to take no longer than so, and in a day.
+func rekor1Budget(cfg *config.Config, address string, pass time.Duration) audit.Rekor1Budget {
+	u, err := url.Parse(address)
+	if err != nil {
+		return audit.Rekor1Budget{}
+	}
+	b, ok := cfg.Budgets[strings.ToLower(u.Host)]
+	if !ok || b.Requests <= 0 || b.Per <= 0 {
+		return audit.Rekor1Budget{}
+	}
+	in := func(d time.Duration) int { return int(min(float64(b.Requests)*d.Seconds()/b.Per.Seconds(), 1<<30)) }
+	return audit.Rekor1Budget{Pass: max(1, in(pass)), Day: max(1, in(24*time.Hour))}
+}
+
+// readRekor1 makes one pass over every Rekor v1, by what the record knows of it.
+func (r *followRun) readRekor1(ctx context.Context, known []knownLog, client *fetch.Client, answer *followAnswer) error {
+	watch, err := watchList(r.cfg)
+	if err != nil {
+		return err
+	}
+	reader := &audit.Rekor1Reader{Clock: r.app.clock, Logger: r.logger}
+	for _, l := range rekor1Logs(known) {
+		if len(r.only) > 0 && !slices.Contains(r.only, l.origin) {
+			continue
+		}
+		store, err := r.record.Rekor1(ctx, l.origin, l.url, l.ids)
+		if err != nil {
+			return err
+		}
+		pass := time.Minute // as often as the logs are followed
+		if r.afterwards {
+			pass = 10 * time.Minute
+		}
+		summary, err := reader.Read(ctx, audit.Rekor1Target{Name: l.origin, URL: l.url, Keys: l.keys, Fetch: client, Store: store,
+			Inspector: &audit.LeafInspector{Watch: watch, Roots: r.set}, Budget: rekor1Budget(r.cfg, l.url, pass), FrozenAt: l.frozenAt})
+		if l.guessed && summary.Shards == 0 && len(summary.Troubles) > 0 {
+			summary.Troubles = append(summary.Troubles, fmt.Sprintf("if it is a Rekor v2 with an ECDSA key, say logs.each[%q].kind: rekor-v2", l.origin))
+		}
+		answer.Rekor1 = append(answer.Rekor1, summary)
+		if err != nil {
+			return err
+		}
+		if !summary.Complete() {
+			answer.Outcome = audit.Incomplete
+		}
+	}
+	return nil
+}
+
+// rekor1 reads every Rekor v1 of the trusted roots that were loaded, and judges what came of it.
+func (r *followRun) rekor1(ctx context.Context) (*followAnswer, error) {
+	answer := &followAnswer{Outcome: audit.Complete}
+	known, err := r.app.knownLogs(r.cfg, r.set)
+	if err != nil {
+		return nil, err
+	}
+	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
+	defer client.Close()
+	if err := r.readRekor1(ctx, known, client, answer); err != nil {
+		return nil, err
+	}
+	answer.Requests = client.Requests()
+	return answer, r.settle(ctx, known, answer)
+}
+
+// rekor1Keys are the keys of the Rekor v1 that an origin names: its own, or that of a shard.
+func rekor1Keys(known []knownLog, origin string) (*rekor.V1Keys, error) {
+	name := origin
+	if host, _, ok := rekor.TreeOf(origin); ok {
+		name = host
+	}
+	var keys, others []crypto.PublicKey
+	for _, k := range known {
+		switch {
+		case k.kind != kindRekorV1:
+		case k.origin == name:
+			keys = append(keys, k.log.PublicKey)
+		default:
+			others = append(others, k.log.PublicKey)
+		}
+	}
+	if len(keys) == 0 { // a private instance may sign in the name of a machine
+		keys = others
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("the trusted roots have no log %s", origin)
+	}
+	return rekor.NewV1Keys("", keys...)
+}
+
+// recordedCheckpoint verifies a checkpoint of any log, as it was once served.
+func recordedCheckpoint(ctx context.Context, known []knownLog, origin string, raw []byte) (tlog.SignedCheckpoint, error) {
+	for _, k := range known {
+		if k.origin == origin && k.kind != kindRekorV1 {
+			return readCheckpoint(ctx, k, raw)
+		}
+	}
+	keys, err := rekor1Keys(known, origin)
+	if err != nil {
+		return tlog.SignedCheckpoint{}, err
+	}
+	cp, err := keys.Checkpoint(raw)
+	if _, _, shard := rekor.TreeOf(origin); err == nil && shard && cp.Origin != origin {
+		err = fmt.Errorf("it is of %s", cp.Origin)
+	}
+	return cp, err
+}
+
+// printRekor1 prints a pass over a Rekor v1 for people.
+func (a *app) printRekor1(s audit.Rekor1Summary) {
+	line(a.stdout, "%s (%s): %d entries in %s; of bundles: %d entries confirmed, %d checkpoints related; %d searches answered, %s, %s", s.Log, kindRekorV1, s.Size,
+		plural(s.Shards, "shard"), s.Confirmed, s.Related, s.Searches, plural(s.Hits, "hit"), plural(s.Requests, "request"))
+	for _, m := range s.Misbehaviours {
+		line(a.stdout, "  MISBEHAVED: %s", m)
+	}
+	if n := s.Differing + s.Missing; n > 0 {
+		line(a.stdout, "  %d entries of bundles are not in it as the bundles have them", n)
+	}
+	if s.Spent {
+		line(a.stdout, "  unknown: the budget of requests is spent; what is left is due in the next pass")
+	}
+	for _, t := range s.Troubles {
+		line(a.stdout, "  unknown: %s", t)
+	}
+}
