@@ -2,15 +2,10 @@ package e2e
 
 import (
 	"context"
-	"crypto"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/sigstore/sigstore-go/pkg/root"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/clock"
@@ -29,71 +24,6 @@ func newClient(t *testing.T) *fetch.Client {
 	client := fetch.New(fetch.Options{Clock: clock.Real(), Allow: fetch.Allow{Hosts: []string{"127.0.0.1"}}, MaxAttempts: 2, Timeout: 30 * time.Second})
 	t.Cleanup(client.Close)
 	return client
-}
-
-// trusted makes a trusted root of what is passed, with the library that Sigstore's own is read with.
-type trusted struct {
-	authorities []root.CertificateAuthority
-	ctLogs      map[string]*root.TransparencyLog
-	rekorLogs   map[string]*root.TransparencyLog
-	timestamps  []root.TimestampingAuthority
-}
-
-// trustStart is when what is trusted began to be valid.
-var trustStart = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// trustFulcio makes a trusted root of a Fulcio and its CT log.
-func trustFulcio(t *testing.T, f *fulcio) *trusted {
-	t.Helper()
-	x := &trusted{ctLogs: map[string]*root.TransparencyLog{}, rekorLogs: map[string]*root.TransparencyLog{}}
-	x.authorities = append(x.authorities, &root.FulcioCertificateAuthority{
-		Root: f.root.certificate, Intermediates: certificates(f.intermediate), ValidityPeriodStart: trustStart, URI: "https://fulcio.e2e.example",
-	})
-	x.add(x.ctLogs, f.ct.url, f.ct.key.Public(), keyID(t, f.ct.key.Public()))
-	return x
-}
-
-// rekor1 adds a Rekor v1.
-func (x *trusted) rekor1(t *testing.T, r *rekor1) {
-	t.Helper()
-	x.add(x.rekorLogs, "https://"+rekor1Host, r.key.Public(), keyID(t, r.key.Public()))
-}
-
-func (x *trusted) add(logs map[string]*root.TransparencyLog, url string, key crypto.PublicKey, id []byte) {
-	logs[hex.EncodeToString(id)] = &root.TransparencyLog{
-		BaseURL: url, ID: id, ValidityPeriodStart: trustStart, HashFunc: crypto.SHA256, PublicKey: key, SignatureHashFunc: crypto.SHA256,
-	}
-}
-
-// keyID is the SHA-256 of a key, which names logs of certificates and of Rekor v1.
-func keyID(t *testing.T, key crypto.PublicKey) []byte {
-	t.Helper()
-	sum := sha256.Sum256(spki(t, key))
-	return sum[:]
-}
-
-// json is the document.
-func (x *trusted) json(t *testing.T) []byte {
-	t.Helper()
-	made, err := root.NewTrustedRoot(root.TrustedRootMediaType01, x.authorities, x.ctLogs, x.timestamps, x.rekorLogs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := made.MarshalJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
-
-// roots is the document as the monitor reads it.
-func (x *trusted) roots(t *testing.T) *trust.Set {
-	t.Helper()
-	r, err := trust.FromJSON("e2e", x.json(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &trust.Set{Roots: []trust.Root{*r}}
 }
 
 // book is a record, and whoever keeps it for one project.

@@ -90,15 +90,32 @@ func (r *rekor2) size() int {
 
 // add logs the signature of an artifact.
 func (r *rekor2) add(a *sandbox.Attestation) error {
+	return r.post(context.Background(), a.Artifact, a.Signature, a.Certificate)
+}
+
+// sign has somebody whom Fulcio knows sign an artifact, and logs the signature.
+func (r *rekor2) sign(t *testing.T, s *signer, artifact string) {
+	t.Helper()
+	signature, digest, err := s.keypair.SignData(t.Context(), []byte(artifact))
+	if err == nil {
+		err = r.post(t.Context(), digest, signature, s.certificate.Raw)
+	}
+	if err != nil {
+		t.Fatalf("logging a signature: %v", err)
+	}
+}
+
+// post logs a signature (rekor-tiles, rekor_service.proto, "CreateEntryRequest").
+func (r *rekor2) post(ctx context.Context, digest, signature, certificate []byte) error {
 	body, err := json.Marshal(map[string]any{"hashedRekordRequestV002": map[string]any{
-		"digest": a.Artifact,
-		"signature": map[string]any{"content": a.Signature, "verifier": map[string]any{
-			"keyDetails": "PKIX_ECDSA_P256_SHA_256", "x509Certificate": map[string]any{"rawBytes": a.Certificate}}},
+		"digest": digest,
+		"signature": map[string]any{"content": signature, "verifier": map[string]any{
+			"keyDetails": "PKIX_ECDSA_P256_SHA_256", "x509Certificate": map[string]any{"rawBytes": certificate}}},
 	}})
 	if err != nil {
 		return err
 	}
-	_, err = ask(context.Background(), http.MethodPost, r.write+"/api/v2/log/entries", "application/json", body)
+	_, err = ask(ctx, http.MethodPost, r.write+"/api/v2/log/entries", "application/json", body)
 	return err
 }
 
@@ -127,6 +144,12 @@ func (r *rekor2) addMany(t *testing.T, w *sandbox.World, s *sandbox.Signer, labe
 	wg.Wait()
 }
 
+// keyID names the log in a trusted root: it is the long form of a note's key id (C2SP signed-note, "Signatures").
+func (r *rekor2) keyID() []byte {
+	id := sha256.Sum256(append([]byte(origin+"\n\x01"), r.key...))
+	return id[:]
+}
+
 // trustedRoot is the sandbox's, with the log in it.
 func (r *rekor2) trustedRoot(t *testing.T, w *sandbox.World) []byte {
 	t.Helper()
@@ -138,11 +161,10 @@ func (r *rekor2) trustedRoot(t *testing.T, w *sandbox.World) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := sha256.Sum256(append([]byte(origin+"\n\x01"), r.key...))
 	root["tlogs"] = append(root["tlogs"].([]any), map[string]any{
 		"baseUrl": "https://" + origin, "hashAlgorithm": "SHA2_256",
 		"publicKey": map[string]any{"rawBytes": base64.StdEncoding.EncodeToString(spki), "keyDetails": "PKIX_ED25519", "validFor": map[string]any{"start": "2025-01-01T00:00:00Z"}},
-		"logId":     map[string]any{"keyId": base64.StdEncoding.EncodeToString(id[:])},
+		"logId":     map[string]any{"keyId": base64.StdEncoding.EncodeToString(r.keyID())},
 	})
 	text, err := json.Marshal(root)
 	if err != nil {
