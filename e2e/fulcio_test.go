@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -91,8 +92,8 @@ func startFulcio(t *testing.T) *fulcio {
 	chain := writePEM(t, dir, "fulcio-chain.pem", "CERTIFICATE", f.intermediate.certificate.Raw, f.root.certificate.Raw)
 	key := writePEM(t, dir, "fulcio-key.pem", "PRIVATE KEY", pkcs8(t, f.intermediate.key))
 	launch(t, dir, "fulcio", []string{"HTTPS_PROXY=" + f.issuer.proxy, "SSL_CERT_FILE=" + f.issuer.ca}, f.knowsItsProviders,
-		"serve", "--host=127.0.0.1", "--port="+port, "--grpc-host=127.0.0.1", "--grpc-port="+freePort(t), "--metrics-port="+freePort(t),
-		"--legacy-unix-domain-socket="+filepath.Join(shared.trillian(t).dir, "fulcio-"+port), "--config-path="+config, "--ct-log-url="+f.ct.url,
+		"serve", "--log_type=prod", "--host=127.0.0.1", "--port="+port, "--grpc-host=127.0.0.1", "--grpc-port="+freePort(t), "--metrics-port="+freePort(t),
+		"--legacy-unix-domain-socket="+filepath.Join(shared.trillian(t).dir, rand.Text()), "--config-path="+config, "--ct-log-url="+f.ct.url,
 		"--ca=fileca", "--fileca-cert="+chain, "--fileca-key="+key, "--fileca-key-passwd=none", "--fileca-watch=false")
 	f.provider = sign.NewFulcio(&sign.FulcioOptions{BaseURL: f.url, Timeout: time.Minute})
 	return f
@@ -151,7 +152,8 @@ func (log *ctfe) treeSize(ctx context.Context) (uint64, error) {
 	var head struct {
 		TreeSize uint64 `json:"tree_size"`
 	}
-	return head.TreeSize, json.Unmarshal(raw, &head)
+	err = json.Unmarshal(raw, &head)
+	return head.TreeSize, err
 }
 
 // awaitSize waits until the CT log has taken so many certificates.

@@ -3,6 +3,7 @@ module github.com/rekoncile/rekoncile/e2e
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/rekoncile/rekoncile v0.0.0
 	github.com/sigstore/protobuf-specs v0.5.1
 	github.com/sigstore/sigstore-go v1.3.0

@@ -21,8 +21,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/rekoncile/rekoncile/internal/clock"
 	"github.com/rekoncile/rekoncile/internal/sandbox"
 )
 
@@ -99,7 +99,7 @@ func (i *issuer) serve(w http.ResponseWriter, q *http.Request) {
 // token signs claims as a provider does (RFC 7519).
 func (i *issuer) token(t *testing.T, provider string, claims map[string]any) string {
 	t.Helper()
-	now := time.Now().Unix()
+	now := clock.Real().Now().Unix()
 	claims["iss"], claims["aud"] = provider, "sigstore"
 	claims["iat"], claims["nbf"], claims["exp"] = now, now-5, now+300
 	payload, err := json.Marshal(claims)
@@ -128,9 +128,12 @@ func gitHubClaims(c sandbox.Claims) map[string]any {
 		"job_workflow_ref": cmp.Or(c.SignerWorkflow, workflow), "job_workflow_sha": cmp.Or(c.SignerDigest, c.SHA),
 		"run_id": c.RunID, "run_attempt": fmt.Sprint(max(c.Attempt, 1)), "runner_environment": cmp.Or(c.Runner, "github-hosted"),
 	}
-	if c.Environment != "" {
+	switch {
+	case c.Environment != "":
 		claims["environment"] = c.Environment
 		claims["sub"] = cmp.Or(c.SubjectOverride, "repo:"+c.Repository+":environment:"+c.Environment)
+	case c.Trigger == "pull_request":
+		claims["sub"] = cmp.Or(c.SubjectOverride, "repo:"+c.Repository+":pull_request")
 	}
 	return claims
 }

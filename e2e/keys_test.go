@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/rekoncile/rekoncile/internal/clock"
 )
 
 // newKey makes a key.
@@ -79,7 +81,8 @@ func certify(t *testing.T, by *authority, key *ecdsa.PrivateKey, template *x509.
 		t.Fatal(err)
 	}
 	template.SerialNumber = serial
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0)
+	now := clock.Real().Now()
+	template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.AddDate(1, 0, 0)
 	if by == nil {
 		by = &authority{template, key}
 	}

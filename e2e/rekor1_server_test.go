@@ -53,7 +53,7 @@ func startRekor1(t *testing.T) *rekor1 {
 		t.Fatal(err)
 	}
 	r.url = "http://" + r.address
-	r.index = shared.trillian(t).createDatabase(t, "index_"+r.address[strings.LastIndex(r.address, ":")+1:])
+	r.index = shared.trillian(t).createDatabase(t)
 	r.rotate(t)
 	return r
 }

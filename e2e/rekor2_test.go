@@ -90,7 +90,8 @@ func (r *rekor2) size() int {
 
 // add logs the signature of an artifact.
 func (r *rekor2) add(a *sandbox.Attestation) error {
-	return r.post(context.Background(), a.Artifact, a.Signature, a.Certificate)
+	_, err := r.post(context.Background(), a.Artifact, a.Signature, a.Certificate)
+	return err
 }
 
 // sign has somebody whom Fulcio knows sign an artifact, and logs the signature.
@@ -98,25 +99,30 @@ func (r *rekor2) sign(t *testing.T, s *signer, artifact string) {
 	t.Helper()
 	signature, digest, err := s.keypair.SignData(t.Context(), []byte(artifact))
 	if err == nil {
-		err = r.post(t.Context(), digest, signature, s.certificate.Raw)
+		_, err = r.post(t.Context(), digest, signature, s.certificate.Raw)
 	}
 	if err != nil {
 		t.Fatalf("logging a signature: %v", err)
 	}
 }
 
-// post logs a signature (rekor-tiles, rekor_service.proto, "CreateEntryRequest").
-func (r *rekor2) post(ctx context.Context, digest, signature, certificate []byte) error {
-	body, err := json.Marshal(map[string]any{"hashedRekordRequestV002": map[string]any{
+// post logs a signature, and returns the entry's body (rekor-tiles, rekor_service.proto, "CreateEntryRequest").
+func (r *rekor2) post(ctx context.Context, digest, signature, certificate []byte) ([]byte, error) {
+	question, err := json.Marshal(map[string]any{"hashedRekordRequestV002": map[string]any{
 		"digest": digest,
 		"signature": map[string]any{"content": signature, "verifier": map[string]any{
 			"keyDetails": "PKIX_ECDSA_P256_SHA_256", "x509Certificate": map[string]any{"rawBytes": certificate}}},
 	}})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = ask(ctx, http.MethodPost, r.write+"/api/v2/log/entries", "application/json", body)
-	return err
+	raw, err := ask(ctx, http.MethodPost, r.write+"/api/v2/log/entries", "application/json", question)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct{ CanonicalizedBody []byte }
+	err = json.Unmarshal(raw, &answer)
+	return answer.CanonicalizedBody, err
 }
 
 // addMany logs signatures of n artifacts, several at once.

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rekoncile/rekoncile/internal/clock"
 )
 
 const (
@@ -60,12 +62,12 @@ func (s *server) stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stopping %s: %w", s.name, err)
 	}
-	limit := time.NewTimer(stopLimit)
+	limit := clock.Real().NewTimer(stopLimit)
 	defer limit.Stop()
 	select {
 	case <-s.ended:
 		return nil
-	case <-limit.C:
+	case <-limit.C():
 	}
 	return s.kill()
 }
@@ -110,7 +112,7 @@ func (s *server) await(ctx context.Context, ready func(ctx context.Context) erro
 
 // poll repeats something until it succeeds. When the context ends, the last error tells why it did not.
 func poll(ctx context.Context, try func(ctx context.Context) error) error {
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := clock.Real().NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := try(ctx)
@@ -118,7 +120,7 @@ func poll(ctx context.Context, try func(ctx context.Context) error) error {
 			return nil
 		}
 		select {
-		case <-tick.C:
+		case <-tick.C():
 		case <-ctx.Done():
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/rekoncile/rekoncile/internal/attest"
+	"github.com/rekoncile/rekoncile/internal/clock"
 	"github.com/rekoncile/rekoncile/internal/pypi"
 	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/sandbox"
@@ -98,7 +99,7 @@ func pep740(t *testing.T, bundle []byte) []byte {
 
 func newVerifier(t *testing.T, roots *trust.Set) *attest.Verifier {
 	t.Helper()
-	v, err := attest.NewVerifier(roots.Material(), attest.Options{Now: time.Now, SameName: pypi.SameDistribution})
+	v, err := attest.NewVerifier(roots.Material(), attest.Options{Now: clock.Real().Now, SameName: pypi.SameDistribution})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func mustVerify(t *testing.T, r attest.Result, claims sandbox.Claims, kind strin
 	if len(r.Entries) != 1 || !r.Entries[0].InclusionProven || r.Entries[0].Kind+" "+r.Entries[0].APIVersion != kind {
 		t.Errorf("entries %+v", r.Entries)
 	}
-	if age := time.Since(r.SignedAt); age < -time.Minute || age > 10*time.Minute {
+	if age := clock.Real().Now().Sub(r.SignedAt); age < -time.Minute || age > 10*time.Minute {
 		t.Errorf("signed at %s", r.SignedAt)
 	}
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -178,8 +179,9 @@ func (tr *trillian) createTree(t *testing.T) string {
 }
 
 // createDatabase makes an empty database, and returns its address.
-func (tr *trillian) createDatabase(t *testing.T, name string) string {
+func (tr *trillian) createDatabase(t *testing.T) string {
 	t.Helper()
+	name := "e2e_" + rand.Text()
 	if _, err := tr.sql(t.Context(), "", "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
