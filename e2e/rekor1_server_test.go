@@ -78,6 +78,7 @@ func (r *rekor1) rotate(t *testing.T) {
 		"--trillian_log_server.address=" + host, "--trillian_log_server.port=" + port, "--trillian_log_server.tlog_id=" + tree,
 		"--rekor_server.hostname=" + rekor1Host, "--rekor_server.signer=" + r.keyFile,
 		"--search_index.storage_provider=mysql", "--search_index.mysql.dsn=" + r.index,
+		"--enable_attestation_storage", "--attestation_storage_bucket=file://" + r.dir, // as the public instance
 	}
 	if len(r.trees) > 0 {
 		var inactive []string
@@ -112,7 +113,7 @@ func (r *rekor1) of(tree string) []logged {
 	return entries
 }
 
-// signatures is one thing to log: by whom, and the request that does so (rekor, openapi.yaml, "ProposedEntry").
+// proposal is one thing to log: by whom, and the request that does so (rekor, openapi.yaml, "ProposedEntry").
 type proposal struct {
 	signer  *signer
 	request any
@@ -121,13 +122,19 @@ type proposal struct {
 // hashedRekord proposes the signature of an artifact, as `cosign sign-blob` makes it.
 func hashedRekord(t *testing.T, s *signer, artifact []byte) proposal {
 	t.Helper()
+	return hashedRekordBy(t, s, s.pem(), artifact)
+}
+
+// hashedRekordBy is the same with what stands for the signer: the certificate, or the bare key.
+func hashedRekordBy(t *testing.T, s *signer, verifier, artifact []byte) proposal {
+	t.Helper()
 	signature, digest, err := s.keypair.SignData(t.Context(), artifact)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return proposal{s, map[string]any{"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": map[string]any{
 		"data":      map[string]any{"hash": map[string]string{"algorithm": "sha256", "value": hex.EncodeToString(digest)}},
-		"signature": map[string]any{"content": signature, "publicKey": map[string]any{"content": s.pem()}},
+		"signature": map[string]any{"content": signature, "publicKey": map[string]any{"content": verifier}},
 	}}}
 }
 

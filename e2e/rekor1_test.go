@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -252,6 +253,8 @@ func TestTheRealRekorV1sIndexFindsEntries(t *testing.T) {
 	log := w.log(t)
 	san := w.ours.certificate.URIs[0].String()
 	ofOurs := map[string]rekor.V1Match{w.planted[0].uuid: rekor.V1Confirmed, w.planted[1].uuid: rekor.V1Confirmed, w.planted[2].uuid: rekor.V1Confirmed}
+	der := spki(t, w.ours.certificate.PublicKey)
+	byKey := w.add(t, hashedRekordBy(t, w.ours, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), []byte("an artifact of a key")))[0]
 	ofOdd := map[string]rekor.V1Match{w.planted[3].uuid: rekor.V1Confirmed, w.planted[4].uuid: rekor.V1Confirmed}
 	for name, c := range map[string]struct {
 		query rekor.V1Query
@@ -266,6 +269,8 @@ func TestTheRealRekorV1sIndexFindsEntries(t *testing.T) {
 		"the digest of an artifact":      {rekor.V1Query{SHA256: digest("artifact")}, map[string]rekor.V1Match{w.planted[0].uuid: rekor.V1Confirmed}},
 		"a certificate":                  {rekor.V1Query{Certificate: w.ours.certificate.Raw}, ofOurs},
 		"another certificate":            {rekor.V1Query{Certificate: w.odd.certificate.Raw}, ofOdd},
+		"a key":                          {rekor.V1Query{PublicKey: der}, map[string]rekor.V1Match{byKey.uuid: rekor.V1Confirmed}},
+		"a key that signed none":         {rekor.V1Query{PublicKey: spki(t, w.key.Public())}, nil},
 		"a certificate that signed none": {rekor.V1Query{Certificate: w.fulcio.root.certificate.Raw}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

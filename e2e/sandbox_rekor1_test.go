@@ -102,8 +102,15 @@ var rekor1Questions = []question{
 	{"POST", "/api/v1/index/retrieve", `{`},
 }
 
-// TestTheSandboxsRekorV1AnswersAsTheRealOneDoes puts the same questions, good and bad, to both.
+// TestTheSandboxsRekorV1AnswersAsTheRealOneDoes puts the same questions, good and bad, to both, about an entry of each kind.
 func TestTheSandboxsRekorV1AnswersAsTheRealOneDoes(t *testing.T) {
+	for _, kind := range []string{sandbox.HashedRekord, sandbox.DSSE, sandbox.Intoto} {
+		t.Run(kind, func(t *testing.T) { compareRekor1(t, kind) })
+	}
+}
+
+func compareRekor1(t *testing.T, kind string) {
+	t.Helper()
 	r, w := startRekor1(t), newSandbox(t)
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
@@ -128,12 +135,12 @@ func TestTheSandboxsRekorV1AnswersAsTheRealOneDoes(t *testing.T) {
 	others("after", 10)
 	file := sandbox.Subject{Name: wheel, SHA256: digest("the bytes of a wheel")}
 	first := w.Rekor.Active().Size()
-	planted, err := w.PlantRekor(first+1, w.Now(), w.Now(), sandbox.RekorPlant{Subject: file, Plant: sandbox.Plant{At: first, Claims: sandbox.ReleaseClaims("1.23.0")}})
+	planted, err := w.PlantRekor(first+1, w.Now(), w.Now(), sandbox.RekorPlant{Kind: kind, Subject: file, Plant: sandbox.Plant{At: first, Claims: sandbox.ReleaseClaims("1.23.0")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := planted[0].Attestation
-	logged := r.add(t, proposal{request: proposalOf(t, sandbox.DSSE, a)})[0]
+	logged := r.add(t, proposal{request: proposalOf(t, kind, a)})[0]
 	verifier := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate})
 	both := place{digest: file.SHA256, san: a.Signer.Certificate.URIs[0].String(), certificate: digest(string(verifier)), pem: base64.StdEncoding.EncodeToString(verifier)}
 	real, played := both, both
