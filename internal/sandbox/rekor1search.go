@@ -51,9 +51,9 @@ func (s *indexSearch) check(support SubjectSupport) error {
 	if s.PublicKey != nil {
 		switch format := s.PublicKey.Format; {
 		case format == nil:
-			return refused(codeRequired, "publicKey.format in body is required")
+			return refused(codeRequired, "publicKey.publicKey.format in body is required")
 		case !slices.Contains(keyFormats(), *format):
-			return refused(codeEnum, "publicKey.format in body should be one of %v", keyFormats())
+			return refused(codeEnum, "publicKey.publicKey.format in body should be one of %v", keyFormats())
 		}
 	}
 	switch {
