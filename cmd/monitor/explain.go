@@ -106,6 +106,7 @@ func (a *app) explain(ctx context.Context, cfg *config.Config, record *db.DB, id
 		Checkpoint: func(origin string, raw []byte) (tlog.SignedCheckpoint, error) {
 			return recordedCheckpoint(ctx, known, origin, raw)
 		},
+		Proof:  func(hash string) (*audit.EntryProof, error) { return record.Proof(ctx, hash) },
 		Rekor1: func(origin string) (*rekor.V1Keys, error) { return rekor1Keys(known, origin) },
 	})
 	return answer, roots, err

@@ -29,6 +29,8 @@ type Archive struct {
 	Leaf     func(leafHash string) ([]byte, error)
 	// Checkpoint verifies a checkpoint of a log, as it was served, and reads it.
 	Checkpoint func(origin string, raw []byte) (tlog.SignedCheckpoint, error)
+	// Proof returns the proof of a leaf that was found by name; nil for none.
+	Proof func(leafHash string) (*EntryProof, error)
 	// Rekor1 returns the keys of the Rekor v1 log that a shard's origin names.
 	Rekor1 func(origin string) (*rekor.V1Keys, error)
 }
@@ -64,6 +66,9 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 				return nil, err
 			}
 			x.leaf(leaf)
+			if err := x.proof(leaf, archive); err != nil {
+				return nil, err
+			}
 		case "log-incident":
 			x.incident(f, archive)
 		case "entry-check":
