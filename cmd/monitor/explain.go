@@ -119,6 +119,7 @@ func (a *app) archive(ctx context.Context, cfg *config.Config, record *db.DB, se
 		Checkpoint: func(origin string, raw []byte) (tlog.SignedCheckpoint, error) {
 			return recordedCheckpoint(ctx, known, origin, raw)
 		},
+		Proof:  func(hash string) (*audit.EntryProof, error) { return record.Proof(ctx, hash) },
 		Rekor1: func(origin string) (*rekor.V1Keys, error) { return rekor1Keys(known, origin) },
 		CTKey: func(logID string) crypto.PublicKey {
 			for _, k := range known {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -24,12 +27,13 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the scripts in testdata/script. Each has a world of its own; config.yaml is the embedded preset
-// pointed at its index, and logs.yaml at its logs, which are taken up at zero.
+// pointed at its index, logs.yaml at its logs, which are taken up at zero, and all.yaml at both.
 //
 //	plant LOG SIZE [WORKFLOW]           the log (rekor2, ct or static-ct) grows to a size; its last entry is signed by that
 //	                                    workflow of the project's, on a release branch, create_release.yml by default
 //	sql STATEMENT                       changes the record behind the program's back
-//	tell LOG LIE INDEX                  the log lies from now on; "mend" ends it
+//	tell LOG LIE INDEX                  the log (rekor1 too) lies from now on; "mend" ends it
+//	branch FILENAME                     Rekor v1 shows whoever publishes the file another tree, and goes on
 //	case NAME [prepare|apply|confirm]   lets a case of the catalogue happen (apply by default)
 //	slack N [TEXT…]                     Slack got N messages so far, one of which holds each text
 //	requests N PATH                     the index was asked N times for paths that begin so; then forgets them
@@ -44,7 +48,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setupWorld,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"case": caseCmd, "slack": slackCmd, "requests": requestsCmd, "fetch": fetchCmd, "download": downloadCmd, "break": breakCmd, "mend": mendCmd,
-			"plant": plantCmd, "tell": tellCmd, "sql": sqlCmd,
+			"plant": plantCmd, "tell": tellCmd, "sql": sqlCmd, "branch": branchCmd,
 		},
 	})
 }
@@ -80,6 +84,10 @@ func setupWorld(env *testscript.Env) error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "logs.yaml"), logsConfig(world, "trusted_root: trusted_root.json"), 0o644); err != nil {
+		return err
+	}
+	all := fmt.Appendf(logsConfig(world, "trusted_root: trusted_root.json"), "\nindexes: {pypi: {url: %q}}\n", world.PyPI.URL())
+	if err := os.WriteFile(filepath.Join(env.WorkDir, "all.yaml"), all, 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(env.WorkDir, "config.yaml"), worldConfig(world), 0o644)
@@ -217,14 +225,39 @@ func sqlCmd(ts *testscript.TestScript, _ bool, args []string) {
 
 func tellCmd(ts *testscript.TestScript, _ bool, args []string) {
 	world := worldOf(ts)
-	ledgers := map[string]*sandbox.Ledger{"rekor2": world.Rekor2.Ledger, "ct": world.CT.Ledger, "static-ct": world.StaticCT.Ledger}
+	logs := map[string]interface {
+		Tell(sandbox.Lie, uint64) (func(), error)
+	}{"rekor1": world.Rekor.Active(), "rekor2": world.Rekor2.Ledger, "ct": world.CT.Ledger, "static-ct": world.StaticCT.Ledger}
 	var index uint64
 	_, err := fmt.Sscan(args[2], &index)
 	ts.Check(err)
-	mend, err := ledgers[args[0]].Tell(sandbox.Lie(args[1]), index)
+	mend, err := logs[args[0]].Tell(sandbox.Lie(args[1]), index)
 	ts.Check(err)
 	mends := ts.Value(mendKey{}).(*[]func())
 	*mends = append(*mends, mend)
+}
+
+// branchCmd publishes a file of the project's whose bundle is of a tree that nobody else sees.
+func branchCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: branch FILENAME")
+	}
+	world, claims := worldOf(ts), sandbox.ReleaseClaims("1.23.0")
+	branch, err := world.Rekor.Branch(uint64(world.Rekor.Size()))
+	ts.Check(err)
+	ts.Check(world.Rekor.AddNoise(3, world.Now()))
+	signer, err := world.Fulcio.NewSigner(claims, sandbox.CertificateOptions{})
+	ts.Check(err)
+	content := []byte("content of " + args[0])
+	sum := sha256.Sum256(content)
+	a, err := world.Attest(signer, sandbox.PublishStatement(sandbox.Subject{Name: args[0], SHA256: hex.EncodeToString(sum[:])}), time.Time{})
+	ts.Check(err)
+	e, err := branch.Log(a, time.Time{})
+	ts.Check(err)
+	a.Entries = []sandbox.Entry{e}
+	document, err := sandbox.ProvenanceDocument(sandbox.Publisher{Kind: "GitHub", Repository: claims.Repository, Workflow: claims.Workflow, Environment: claims.Environment}, a)
+	ts.Check(err)
+	ts.Check(world.PyPI.Upload("onnx", sandbox.Upload{Filename: args[0], Content: content, Provenance: document}))
 }
 
 func mendCmd(ts *testscript.TestScript, _ bool, _ []string) {

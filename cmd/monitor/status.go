@@ -74,11 +74,20 @@ var coverage = []string{
 }
 
 func (a *app) statusCommand(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var since, until string
+	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show where the record stands: projects, findings, outbox, last runs, coverage",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			var period audit.Span
+			var err error
+			if period.Since, err = parseDay("--since", since); err != nil {
+				return err
+			}
+			if period.Until, err = parseDay("--until", until); err != nil {
+				return err
+			}
 			cfg, err := g.loadConfig()
 			if err != nil {
 				return err
@@ -92,7 +101,7 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := a.readStatus(c.Context(), cfg, record, watch.Hash())
+			s, err := a.readStatus(c.Context(), cfg, record, watch.Hash(), period)
 			if err != nil {
 				return err
 			}
@@ -102,10 +111,13 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 			return a.printStatus(s)
 		},
 	}
+	c.Flags().StringVar(&since, "since", "", "say what is covered of the entries that the logs first showed since this `DATE`")
+	c.Flags().StringVar(&until, "until", "", "say what is covered of the entries that the logs first showed before this `DATE`")
+	return c
 }
 
-// readStatus gathers the answer from the record.
-func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string) (*statusAnswer, error) {
+// readStatus gathers the answer from the record. Only what is said of coverage is of a period.
+func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string, period audit.Span) (*statusAnswer, error) {
 	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage), LogCoverage: []audit.Coverage{},
 		Logs: []logStatus{}, NotFollowed: []skippedLog{}}
 	var err error
@@ -131,7 +143,11 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 	}
 	for _, l := range logs {
 		s.Logs = append(s.Logs, statusOf(l, watchList))
-		covered := audit.CoverageOf(l, watchList, nil)
+		span, err := record.LogSpan(ctx, l.Origin, period.Since, period.Until)
+		if err != nil {
+			return nil, err
+		}
+		covered := audit.CoverageOf(l, watchList, span)
 		s.Coverage, s.LogCoverage = append(s.Coverage, covered.Text), append(s.LogCoverage, covered)
 	}
 	if s.Certificates, err = a.certificatesStatus(ctx, cfg, record); err != nil {

@@ -55,20 +55,16 @@ type Span struct {
 	From, To uint64
 }
 
-// CoverageOf says what is known of one log. watchList names today's. A nil span is all that is on record.
-func CoverageOf(l LogFacts, watchList string, span *Span) Coverage {
-	c := Coverage{Log: l.Origin, Kind: l.Kind, Parts: []CoveredPart{}}
-	if span == nil {
-		span = &Span{To: max(l.Latest, l.Proven)}
-	}
-	c.Since, c.Until = span.Since, span.Until
+// CoverageOf says what is known of the entries of one log in a span. watchList names today's.
+func CoverageOf(l LogFacts, watchList string, span Span) Coverage {
+	c := Coverage{Log: l.Origin, Kind: l.Kind, Since: span.Since, Until: span.Until, Parts: []CoveredPart{}}
 	switch {
 	case l.Rekor1 != nil:
-		c.byName(l)
+		c.byName(l, span)
 	case l.Shard != nil && !l.Known:
 		c.Text = fmt.Sprintf("log %s: a shard of %s, of %d entries: what is said of that holds for it", l.Origin, l.Shard.Log, l.Latest)
 	default:
-		c.byRange(l, watchList, *span)
+		c.byRange(l, watchList, span)
 	}
 	return c
 }
@@ -113,12 +109,9 @@ func (c *Coverage) byRange(l LogFacts, watchList string, s Span) {
 }
 
 // byName is the coverage of a Rekor v1, of which single entries are known.
-func (c *Coverage) byName(l LogFacts) {
-	f := l.Rekor1
-	part := CoveredPart{How: Discovered, To: f.Size, By: f.Searches, Bundles: f.Entries[EntrySame]}
-	if part.To > 0 {
-		c.Parts = append(c.Parts, part)
-	}
+func (c *Coverage) byName(l LogFacts, s Span) {
+	f, size := l.Rekor1, s.To-min(s.From, s.To)
+	part := CoveredPart{How: Discovered, From: s.From, To: s.To, By: f.Searches, Bundles: f.Entries[EntrySame]}
 	var by []string
 	if part.Bundles > 0 {
 		by = append(by, fmt.Sprintf("%d that bundles name and that the log has so", part.Bundles))
@@ -126,12 +119,17 @@ func (c *Coverage) byName(l LogFacts) {
 	for _, t := range f.Searches {
 		by = append(by, t.describe(f.Subject))
 	}
-	if len(by) == 0 {
-		c.Text = fmt.Sprintf("log %s: none of its %d entries was looked at yet", l.Origin, f.Size)
-		return
+	switch {
+	case len(by) == 0:
+		part.How = NotLookedAt
+		c.Text = fmt.Sprintf("log %s: none of %d entries was looked at yet", l.Origin, size)
+	default:
+		c.Text = fmt.Sprintf("log %s: not read in full; of %d entries, single ones were found and proven: %s; what else there is was not looked at",
+			l.Origin, size, strings.Join(by, "; "))
 	}
-	c.Text = fmt.Sprintf("log %s: not read in full; of its %d entries, single ones were found and proven: %s; what else there is was not looked at",
-		l.Origin, f.Size, strings.Join(by, "; "))
+	if size > 0 {
+		c.Parts = append(c.Parts, part)
+	}
 	for _, open := range []struct {
 		n    int
 		what string

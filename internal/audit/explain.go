@@ -32,6 +32,8 @@ type Archive struct {
 	Checkpoint func(origin string, raw []byte) (tlog.SignedCheckpoint, error)
 	// CTKey is the key of a certificate transparency log that a trusted root names, by its hex id; nil for none.
 	CTKey func(logID string) crypto.PublicKey
+	// Proof returns the proof of a leaf that was found by name; nil for none.
+	Proof func(leafHash string) (*EntryProof, error)
 	// Rekor1 returns the keys of the Rekor v1 log that a shard's origin names.
 	Rekor1 func(origin string) (*rekor.V1Keys, error)
 }
@@ -67,6 +69,9 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 				return nil, err
 			}
 			x.leaf(leaf)
+			if err := x.proof(leaf, archive); err != nil {
+				return nil, err
+			}
 		case "log-incident":
 			x.incident(f, archive)
 		case "ct-lookup":

@@ -145,6 +145,30 @@ func (j *Judge) Entry(e OpenEntry) Assessment {
 	return a
 }
 
+// proof proves a leaf again that was found by name, and not in a range that was read.
+func (x *Examination) proof(leaf []byte, archive Archive) error {
+	if leaf == nil || archive.Proof == nil {
+		return nil
+	}
+	proof, err := archive.Proof(x.Evidence.SHA256)
+	if err != nil || proof == nil {
+		return err
+	}
+	entry, err := proof.Entry(leaf)
+	if err == nil {
+		var keys *rekor.V1Keys
+		if keys, err = archive.Rekor1(proof.Origin); err == nil {
+			err = entry.Verify(keys)
+		}
+	}
+	x.Confirmed = x.Confirmed && err == nil
+	x.Note = fmt.Sprintf("the leaf is in the record, %d bytes, and the log signed a tree that has it at index %d, and its time, %s", len(leaf), proof.Index, proof.At.UTC().Format(time.RFC3339))
+	if err != nil {
+		x.Note = "its proof does not hold: " + err.Error()
+	}
+	return nil
+}
+
 // entry holds an entry of a bundle against the log's again.
 func (x *Examination) entry(archive Archive) {
 	var e EntryEvidence

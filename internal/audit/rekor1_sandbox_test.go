@@ -108,7 +108,11 @@ func TestAnEntryThatNobodyPublishedIsFound(t *testing.T) {
 			if found != c.found {
 				t.Errorf("found: %t; %+v", found, summary)
 			}
-			if text := audit.CoverageOf(m.facts(t, rekor1Name), "", nil).Text; !strings.Contains(text, c.says) || !strings.Contains(text, "what else there is was not looked at") {
+			span, err := m.record.LogSpan(t.Context(), rekor1Name, time.Time{}, time.Time{})
+			if err != nil || span.To != summary.Size {
+				t.Errorf("%+v, %v", span, err)
+			}
+			if text := audit.CoverageOf(m.facts(t, rekor1Name), "", span).Text; !strings.Contains(text, c.says) || !strings.Contains(text, "what else there is was not looked at") {
 				t.Errorf("coverage: %s", text)
 			}
 		})

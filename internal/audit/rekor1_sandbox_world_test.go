@@ -183,6 +183,7 @@ func (r *rekor1Monitor) confirmed(t *testing.T, findings []audit.Finding) {
 		examinations, err := audit.Examine(f, audit.Archive{
 			Leaf:       func(hash string) ([]byte, error) { return r.record.Leaf(t.Context(), hash) },
 			Checkpoint: func(_ string, raw []byte) (tlog.SignedCheckpoint, error) { return keys.Checkpoint(raw) },
+			Proof:      func(hash string) (*audit.EntryProof, error) { return r.record.Proof(t.Context(), hash) },
 			Rekor1:     func(string) (*rekor.V1Keys, error) { return keys, nil },
 		})
 		if err != nil {

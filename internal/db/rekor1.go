@@ -5,9 +5,9 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
@@ -24,7 +24,7 @@ type Rekor1 struct {
 	id   int64
 	name string
 	url  string
-	keys []string // hex ids of its keys
+	key  string // hex id of the first of its keys
 }
 
 var _ audit.Rekor1Store = (*Rekor1)(nil)
@@ -32,16 +32,20 @@ var _ audit.Rekor1Store = (*Rekor1)(nil)
 // Rekor1 opens the record of a Rekor v1, making it where it is new. name is the host in the trusted root, and keys are the hex
 // ids of the log's keys.
 func (db *DB) Rekor1(ctx context.Context, name, url string, keys []string) (*Rekor1, error) {
-	r := &Rekor1{db: db, name: name, url: url, keys: keys}
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("open the record of log %s: it has no key", name)
 	}
-	err := db.write(ctx, "open the record of log "+name, func(tx *sql.Tx) error {
+	r := &Rekor1{db: db, name: name, url: url, key: keys[0]}
+	all, err := json.Marshal(keys)
+	if err != nil {
+		return nil, fmt.Errorf("open the record of log %s: %w", name, err)
+	}
+	err = db.write(ctx, "open the record of log "+name, func(tx *sql.Tx) error {
 		var err error
 		if r.id, err = r.row(ctx, tx, name); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO rekor1_logs (log_id) VALUES (?) ON CONFLICT DO NOTHING`, r.id)
+		_, err = tx.ExecContext(ctx, `INSERT INTO rekor1_logs (log_id, keys) VALUES (?, ?) ON CONFLICT DO UPDATE SET keys = excluded.keys`, r.id, string(all))
 		return err
 	})
 	return r, err
@@ -51,24 +55,18 @@ func (db *DB) Rekor1(ctx context.Context, name, url string, keys []string) (*Rek
 func (r *Rekor1) row(ctx context.Context, tx *sql.Tx, origin string) (id int64, err error) {
 	err = tx.QueryRowContext(ctx, `INSERT INTO logs (origin, kind, key_id, url) VALUES (?, ?, ?, ?)
 		ON CONFLICT (origin) DO UPDATE SET kind = excluded.kind, key_id = excluded.key_id, url = excluded.url RETURNING id`,
-		origin, kindRekor1, r.keys[0], r.url).Scan(&id)
+		origin, kindRekor1, r.key, r.url).Scan(&id)
 	return id, err
 }
 
 // log is the record of a shard, or of the log as a whole, among those of other logs.
 func (r *Rekor1) log(ctx context.Context, tx *sql.Tx, origin string) (*Log, error) {
 	id, err := r.row(ctx, tx, origin)
-	return &Log{db: r.db, id: id, origin: origin, keyID: r.keys[0]}, err
+	return &Log{db: r.db, id: id, origin: origin, keyID: r.key}, err
 }
 
-// hasKey is SQL that says whether a column is the id of one of the log's keys, with its arguments.
-func (r *Rekor1) hasKey(column string) (string, []any) {
-	var args []any
-	for _, key := range r.keys {
-		args = append(args, key)
-	}
-	return column + " IN (?" + strings.Repeat(", ?", len(args)-1) + ")", args
-}
+// ofRekor1 says that a column, e.log_id, is the id of a key of the log that is the query's first parameter.
+const ofRekor1 = `e.log_id IN (SELECT value FROM json_each((SELECT keys FROM rekor1_logs WHERE log_id = ?1)))`
 
 // Shards implements audit.Rekor1Store.
 func (r *Rekor1) Shards(ctx context.Context) ([]audit.HeldShard, error) {

@@ -39,11 +39,9 @@ func saveClaim(ctx context.Context, tx *sql.Tx, now time.Time, attestation, entr
 
 // DueEntries implements audit.Rekor1Store.
 func (r *Rekor1) DueEntries(ctx context.Context, now time.Time, limit int) ([]audit.DueEntry, error) {
-	where, args := r.hasKey("e.log_id")
-	args = append([]any{micros(now)}, args...)
 	rows, err := r.db.r.QueryContext(ctx, `SELECT e.id, e.origin, e.log_id, e.tree_index, e.body, k.global_index, k.integrated_at, k.absences, k.failing_since
-		FROM entry_checks k JOIN entries e ON e.id = k.entry_id WHERE k.due_at <= ? AND `+where+`
-		ORDER BY k.failing_since IS NOT NULL, k.due_at, e.id LIMIT ?`, append(args, limit)...)
+		FROM entry_checks k JOIN entries e ON e.id = k.entry_id WHERE k.due_at <= ?2 AND `+ofRekor1+`
+		ORDER BY k.failing_since IS NOT NULL, k.due_at, e.id LIMIT ?3`, r.id, micros(now), limit)
 	if err != nil {
 		return nil, fmt.Errorf("entries to ask %s for: %w", r.name, err)
 	}
@@ -117,12 +115,10 @@ func saveCheck(ctx context.Context, tx *sql.Tx, now time.Time, c audit.EntryChec
 
 // DueGossip implements audit.Rekor1Store.
 func (r *Rekor1) DueGossip(ctx context.Context, now time.Time, limit int) ([]audit.Gossip, error) {
-	where, args := r.hasKey("e.log_id")
-	args = append([]any{micros(now)}, args...)
 	rows, err := r.db.r.QueryContext(ctx, `SELECT g.origin, g.size, g.root, g.raw, g.id, g.failing_since, min(ae.global_index), coalesce(min(f.filename), '')
 		FROM gossip g JOIN attestation_entries ae ON ae.gossip_id = g.id JOIN entries e ON e.id = ae.entry_id JOIN attestations a ON a.id = ae.attestation_id
 		LEFT JOIN provenances p ON p.id = a.provenance_id LEFT JOIN files f ON f.id = p.file_id
-		WHERE g.due_at <= ? AND `+where+` GROUP BY g.id ORDER BY g.failing_since IS NOT NULL, g.due_at, g.id LIMIT ?`, append(args, limit)...)
+		WHERE g.due_at <= ?2 AND `+ofRekor1+` GROUP BY g.id ORDER BY g.failing_since IS NOT NULL, g.due_at, g.id LIMIT ?3`, r.id, micros(now), limit)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoints of bundles of %s: %w", r.name, err)
 	}

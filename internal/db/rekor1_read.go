@@ -25,12 +25,11 @@ func (db *DB) rekor1Facts(ctx context.Context, id int64, l *audit.LogFacts) erro
 		return err
 	}
 	f := &audit.Rekor1Facts{Entries: map[audit.EntryOutcome]int{}, Gossip: map[string]int{}}
-	var key string
 	var probed, due, day sql.NullInt64
-	err = db.r.QueryRowContext(ctx, `SELECT r.subject, r.subject_why, r.probed_at, r.probe_due, l.key_id, q.day, coalesce(q.requests, 0),
+	err = db.r.QueryRowContext(ctx, `SELECT r.subject, r.subject_why, r.probed_at, r.probe_due, q.day, coalesce(q.requests, 0),
 		(SELECT coalesce(sum(c.size), 0) FROM rekor1_shards s JOIN logs o ON o.id = s.shard_id JOIN checkpoints c ON c.id = o.latest_id WHERE s.log_id = r.log_id)
-		FROM rekor1_logs r JOIN logs l ON l.id = r.log_id LEFT JOIN rekor1_requests q ON q.log_id = r.log_id WHERE r.log_id = ? ORDER BY q.day DESC LIMIT 1`, id).
-		Scan(&f.Subject.Subject, &f.Subject.Why, &probed, &due, &key, &day, &f.Requests, &f.Size)
+		FROM rekor1_logs r LEFT JOIN rekor1_requests q ON q.log_id = r.log_id WHERE r.log_id = ? ORDER BY q.day DESC LIMIT 1`, id).
+		Scan(&f.Subject.Subject, &f.Subject.Why, &probed, &due, &day, &f.Requests, &f.Size)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // a shard that the log does not list
 	}
@@ -42,7 +41,7 @@ func (db *DB) rekor1Facts(ctx context.Context, id int64, l *audit.LogFacts) erro
 		f.Day = time.Unix(day.Int64*secondsADay, 0).UTC()
 	}
 	l.Rekor1 = f
-	return errors.Join(db.searchTallies(ctx, id, f), db.evidenceTallies(ctx, key, f))
+	return errors.Join(db.searchTallies(ctx, id, f), db.evidenceTallies(ctx, id, f))
 }
 
 // searchTallies counts the questions to the search index.
@@ -67,10 +66,10 @@ func (db *DB) searchTallies(ctx context.Context, id int64, f *audit.Rekor1Facts)
 	return rows.Err()
 }
 
-// evidenceTallies counts what bundles say of a log by what became of it. key is the id of the log's key.
-func (db *DB) evidenceTallies(ctx context.Context, key string, f *audit.Rekor1Facts) error {
+// evidenceTallies counts what bundles say of a log by what became of it.
+func (db *DB) evidenceTallies(ctx context.Context, id int64, f *audit.Rekor1Facts) error {
 	count := func(query, what string, add func(outcome string, n int)) error {
-		rows, err := db.r.QueryContext(ctx, query, key)
+		rows, err := db.r.QueryContext(ctx, query, id)
 		if err != nil {
 			return err
 		}
@@ -89,10 +88,10 @@ func (db *DB) evidenceTallies(ctx context.Context, key string, f *audit.Rekor1Fa
 	}
 	return errors.Join(
 		count(`SELECT k.outcome, count(*), count(k.failing_since), min(k.failing_since), coalesce(max(k.failure) FILTER (WHERE k.failing_since IS NOT NULL), '')
-			FROM entry_checks k JOIN entries e ON e.id = k.entry_id WHERE e.log_id = ? GROUP BY k.outcome`,
+			FROM entry_checks k JOIN entries e ON e.id = k.entry_id WHERE `+ofRekor1+` GROUP BY k.outcome`,
 			"about entries that bundles name", func(outcome string, n int) { f.Entries[audit.EntryOutcome(outcome)] = n }),
 		count(`SELECT g.outcome, count(*), count(g.failing_since), min(g.failing_since), coalesce(max(g.failure) FILTER (WHERE g.failing_since IS NOT NULL), '')
-			FROM gossip g WHERE EXISTS (SELECT 1 FROM attestation_entries a JOIN entries e ON e.id = a.entry_id WHERE a.gossip_id = g.id AND e.log_id = ?) GROUP BY g.outcome`,
+			FROM gossip g WHERE EXISTS (SELECT 1 FROM attestation_entries a JOIN entries e ON e.id = a.entry_id WHERE a.gossip_id = g.id AND `+ofRekor1+`) GROUP BY g.outcome`,
 			"about checkpoints that bundles carry", func(outcome string, n int) { f.Gossip[outcome] = n }),
 	)
 }
@@ -152,4 +151,38 @@ func scanOpenEntry(rows *sql.Rows) (audit.OpenEntry, error) {
 		}
 	}
 	return o, nil
+}
+
+// LogSpan returns the run of entries that a log took in a period, as far as that was seen; of a Rekor v1 as a whole over all of
+// its shards. A zero bound does not restrict.
+func (db *DB) LogSpan(ctx context.Context, origin string, since, until time.Time) (audit.Span, error) {
+	s := audit.Span{Since: since, Until: until}
+	for _, bound := range []struct {
+		at   time.Time
+		size *uint64
+	}{{since, &s.From}, {until, &s.To}} {
+		err := db.r.QueryRowContext(ctx, `SELECT coalesce(sum(size), 0) FROM (SELECT max(c.size) AS size FROM checkpoints c WHERE (?2 IS NULL OR c.first_seen <= ?2)
+			AND (c.origin = ?1 OR c.origin IN (SELECT o.origin FROM rekor1_shards s JOIN logs w ON w.id = s.log_id JOIN logs o ON o.id = s.shard_id WHERE w.origin = ?1))
+			GROUP BY c.origin)`, origin, micros(bound.at)).Scan(bound.size)
+		if err != nil {
+			return s, fmt.Errorf("sizes of log %s in the record: %w", origin, err)
+		}
+	}
+	if since.IsZero() {
+		s.From = 0
+	}
+	return s, nil
+}
+
+// Proof returns the proof of a leaf that was found by name, nil where the record has none.
+func (db *DB) Proof(ctx context.Context, leafHash string) (*audit.EntryProof, error) {
+	text, err := db.body(ctx, `SELECT proof FROM hits WHERE leaf_hash = ? AND proof IS NOT NULL LIMIT 1`, leafHash)
+	if err != nil || text == nil {
+		return nil, err
+	}
+	proof := new(audit.EntryProof)
+	if err := json.Unmarshal(text, proof); err != nil {
+		return nil, fmt.Errorf("the proof of leaf %s in the record: %w", leafHash, err)
+	}
+	return proof, nil
 }

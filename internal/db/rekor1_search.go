@@ -203,9 +203,8 @@ func (r *Rekor1) SaveSupport(ctx context.Context, s audit.IndexSupport) error {
 
 // Specimens implements audit.Rekor1Store.
 func (r *Rekor1) Specimens(ctx context.Context, limit int) ([]rekor.V1Entry, error) {
-	where, args := r.hasKey("e.log_id")
 	rows, err := r.db.r.QueryContext(ctx, `SELECT e.body, k.proof FROM entry_checks k JOIN entries e ON e.id = k.entry_id
-		WHERE k.outcome = 'same' AND `+where+` ORDER BY k.global_index DESC LIMIT ?`, append(args, limit)...)
+		WHERE k.outcome = 'same' AND `+ofRekor1+` ORDER BY k.global_index DESC LIMIT ?2`, r.id, limit)
 	if err != nil {
 		return nil, fmt.Errorf("entries of %s in the record: %w", r.name, err)
 	}

@@ -4,6 +4,7 @@
 -- A Rekor v1 as a whole. Its shards are logs of their own.
 CREATE TABLE rekor1_logs (
   log_id          INTEGER PRIMARY KEY REFERENCES logs (id),
+  keys            TEXT    NOT NULL,               -- JSON: the hex ids of its keys
   subject         TEXT    NOT NULL DEFAULT '',    -- whether its search index knows subjects: supported, ignored, refused, unknown
   subject_why     TEXT    NOT NULL DEFAULT '',
   probed_at       INTEGER,
