@@ -373,6 +373,9 @@ func (a *app) printPass(answer *passAnswer) error {
 			line(a.stdout, "  %d conditions are still within their grace period", s.Waiting)
 		}
 	}
+	if answer.Certificates != nil {
+		a.printCertificates(*answer.Certificates)
+	}
 	if err := a.printFindings(answer.Findings); err != nil {
 		return err
 	}

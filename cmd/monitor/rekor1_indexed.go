@@ -137,7 +137,7 @@ func rekor1Keys(known []knownLog, origin string) (*rekor.V1Keys, error) {
 		keys = others
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("the trusted roots have no log %s", origin)
+		return nil, fmt.Errorf("log %s: %w", origin, audit.ErrUnknownLog)
 	}
 	return rekor.NewV1Keys("", keys...)
 }

@@ -99,6 +99,37 @@ func TestConsistencyProofsVerify(t *testing.T) {
 	}
 }
 
+func TestInclusionProofsVerify(t *testing.T) {
+	tree := bigTree(66_000)
+	server := tilestest.Serve(t, "")
+	reader := tiles.Reader{URL: server.URL, Fetch: server.Client}
+	for _, size := range []uint64{1, 2, 255, 256, 257, 65_537, 66_000} {
+		files := tree.Tiles(size)
+		server.Put(files)
+		for _, index := range []uint64{0, 1, 127, 254, 255, 256, 65_535, 65_536, 65_999} {
+			if index >= size {
+				continue
+			}
+			hashes, err := reader.InclusionProof(context.Background(), index, size)
+			if err != nil {
+				t.Fatalf("entry %d of %d: %v", index, size, err)
+			}
+			root := tree.Root(size)
+			if err := proof.VerifyInclusion(rfc6962.DefaultHasher, index, size, tree.Node(0, index), hashes, root[:]); err != nil {
+				t.Errorf("entry %d of %d: %v", index, size, err)
+			}
+		}
+		for _, path := range server.Asked() {
+			if files[path] == nil {
+				t.Errorf("size %d: asked for %s, which a tree of that size does not have", size, path)
+			}
+		}
+		if _, err := reader.InclusionProof(context.Background(), size, size); err == nil {
+			t.Errorf("there was a proof of entry %d in a tree of %d", size, size)
+		}
+	}
+}
+
 func TestFrontierContinuesToTheRoot(t *testing.T) {
 	const size = 66_321
 	tree := bigTree(size)
