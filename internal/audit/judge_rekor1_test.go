@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ func TestABudgetLeavesHalfToWhatIsUrgent(t *testing.T) {
 		today         int
 		all, backfill int
 	}{
-		{Rekor1Budget{}, 1 << 20, unlimited, unlimited},
+		{Rekor1Budget{}, 1 << 20, math.MaxInt, math.MaxInt},
 		{Rekor1Budget{Pass: 60}, 1 << 20, 60, 30},
 		{Rekor1Budget{Pass: 1}, 0, 1, 1},
 		{Rekor1Budget{Pass: 60, Day: 1000}, 480, 60, 20},

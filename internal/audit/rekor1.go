@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -167,12 +168,9 @@ func (r *Rekor1Reader) open(ctx context.Context, t Rekor1Target, s *Rekor1Summar
 	return p, err
 }
 
-// unlimited is a budget without a limit.
-const unlimited = int(^uint(0) >> 1)
-
 // left is how many requests a pass has, of which a share is for what it does, given how many the day had already.
 func (b Rekor1Budget) left(today, share int) int {
-	left := unlimited
+	left := math.MaxInt
 	if b.Pass > 0 {
 		left = max(1, b.Pass/share)
 	}

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/identity"
 	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/sandbox"
 )
@@ -359,5 +361,79 @@ func TestABudgetIsKeptAndUrgentWorkComesFirst(t *testing.T) {
 	m.budget = audit.Rekor1Budget{Pass: 12, Day: 1}
 	if s := m.all(t); !s.Spent || s.Requests > 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestAnotherWatchListHasEntriesLookedAtAgain finds a stranger's signature of a published file, whom somebody comes to watch.
+func TestAnotherWatchListHasEntriesLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	m := newRekor1World(t)
+	m.release(t, "1.23.0", m.ago(20*day))
+	claims := sandbox.ReleaseClaims("1.23.0")
+	claims.Repository = "stranger/thing"
+	a := m.attest(t, m.sign(t, claims, m.ago(19*day)), "onnx-1.23.0-cp312-abi3-win_amd64.whl")
+	m.complete(t)
+	if len(m.hits(t)) != 1 {
+		t.Fatalf("hits: %v", m.hits(t))
+	}
+	var err error
+	if m.watch, err = identity.NewWatchList([]identity.Watched{{Project: "onnx", Repository: "onnx/onnx", Owners: []string{"stranger"}}}); err != nil {
+		t.Fatal(err)
+	}
+	m.clock.Advance(time.Minute)
+	m.complete(t)
+	if _, found := m.hits(t)[uint64(a.Entries[0].LogIndex)]; !found {
+		t.Errorf("it was not looked at again: %v", m.hits(t))
+	}
+	m.asked()
+	m.clock.Advance(time.Minute)
+	m.complete(t)
+	if asked := m.asked(); len(asked) != 1 {
+		t.Errorf("asked again: %v", asked)
+	}
+}
+
+// TestAProjectThatSignsTenTimesADayCostsLittle reads the log every minute for a working day, in which strangers sign all the time, and
+// a job of the project's every two hours and a half: its certificate is known from CT, and its entry is found with the second
+// pass after it was made at the latest.
+func TestAProjectThatSignsTenTimesADayCostsLittle(t *testing.T) {
+	if raceDetector {
+		t.Skip("what it costs is no matter of races")
+	}
+	t.Parallel()
+	m := newRekor1World(t)
+	m.release(t, "1.22.0", m.ago(90*day))
+	m.complete(t)
+	m.asked()
+	reader := &audit.Rekor1Reader{Clock: m.clock, Logger: slog.New(slog.DiscardHandler)}
+	const hours = 8
+	var last uint64
+	signed := -10
+	for minute := range hours * 60 {
+		m.clock.Advance(time.Minute)
+		if err := m.world.Rekor.AddNoise(1, m.clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if minute%144 == 0 {
+			s := m.sign(t, sandbox.ReleaseClaims("1.22.0"), m.clock.Now().Add(-time.Minute))
+			last, signed = uint64(m.attest(t, s, fmt.Sprintf("build-%d.whl", minute)).Entries[0].LogIndex), minute
+			m.followCT(t)
+		}
+		if s, err := reader.Read(t.Context(), m.target(t)); err != nil || !s.Complete() {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		if _, found := m.hits(t)[last]; minute == signed+1 && !found {
+			t.Fatalf("minute %d: what was signed in minute %d is not known", minute, signed)
+		}
+	}
+	total := 0
+	for _, n := range m.asked() {
+		total += n
+	}
+	// 2 % of 500 a minute are 10.
+	if average := float64(total) / (hours * 60); average > 3 {
+		t.Errorf("%.1f requests a minute", average)
+	} else {
+		t.Logf("%.2f requests a minute", average)
 	}
 }

@@ -17,8 +17,8 @@ import (
 type searchStore interface {
 	// PlanSearches adds questions about what is new in the record: the digests of files, and the subjects and the final
 	// certificates of chained certificates whose identity is watched. One about a subject that has got a newer certificate
-	// is due at once.
-	PlanSearches(ctx context.Context, now time.Time, watched func(identity.Identity) bool) error
+	// is due at once, and so is one that found what concerned nobody by another watch list.
+	PlanSearches(ctx context.Context, now time.Time, watchList string, watched func(identity.Identity) bool) error
 	// DueSearch is the first question that is due, the freshest about identities before all others; nil if there is none.
 	// Without subjects, questions about these are left out; urgent leaves out whatever is not about an identity that is as
 	// fresh as since.
@@ -149,7 +149,7 @@ func (p *rekor1Pass) searches(ctx context.Context) error {
 
 // plan adds questions about what is new in the record.
 func (p *rekor1Pass) plan(ctx context.Context) error {
-	err := p.Store.PlanSearches(ctx, p.Clock.Now(), func(id identity.Identity) bool { return searched(p.Inspector.Watch.Classify(id)) })
+	err := p.Store.PlanSearches(ctx, p.Clock.Now(), p.Inspector.Watch.Hash(), func(id identity.Identity) bool { return searched(p.Inspector.Watch.Classify(id)) })
 	failpoint.Hit("audit/searches-planned")
 	return err
 }

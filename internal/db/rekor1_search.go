@@ -17,7 +17,7 @@ import (
 
 // PlanSearches implements audit.Rekor1Store. That a question is there says that its reason was looked at: files are counted
 // up to the last one that was, names and certificates are compared with the questions.
-func (r *Rekor1) PlanSearches(ctx context.Context, now time.Time, watched func(identity.Identity) bool) error {
+func (r *Rekor1) PlanSearches(ctx context.Context, now time.Time, watchList string, watched func(identity.Identity) bool) error {
 	return r.db.write(ctx, "plan searches of "+r.name, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO searches (log_id, kind, value, fresh_at, first_seen, due_at)
 			SELECT ?1, ?2, f.sha256, min(max(coalesce(f.uploaded_at, f.first_seen)), ?3), ?3, ?3 FROM files f
@@ -32,6 +32,10 @@ func (r *Rekor1) PlanSearches(ctx context.Context, now time.Time, watched func(i
 		if _, err := tx.ExecContext(ctx, `UPDATE searches SET fresh_at = n.at, due_at = min(due_at, ?3) FROM
 			(SELECT c.san, min(max(c.not_before), ?3) AS at FROM certificates c WHERE c.issuer_key_hash <> '' GROUP BY c.san) AS n
 			WHERE log_id = ?1 AND kind = ?2 AND value = n.san AND n.at > fresh_at`, r.id, audit.SearchSubject, micros(now)); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE searches SET due_at = min(due_at, ?2) WHERE log_id = ?1
+			AND id IN (SELECT search_id FROM found_entries f WHERE f.log_id = ?1 AND f.hit_id IS NULL AND f.watch_list <> ?3)`, r.id, micros(now), watchList); err != nil {
 			return err
 		}
 		for _, plan := range []struct{ kind, query string }{

@@ -87,7 +87,7 @@ var rekor1Kills = map[string]func(*Rekor1) error{
 		due[0].SplitView = &tlog.Misbehaviour{Kind: tlog.KindSplitView, Detail: "two trees"}
 		return r.SaveGossip(context.Background(), hour(5), due[0])
 	},
-	"db/plan-uncommitted": func(r *Rekor1) error { return r.PlanSearches(context.Background(), hour(5), anyone) },
+	"db/plan-uncommitted": func(r *Rekor1) error { return r.PlanSearches(context.Background(), hour(5), "list 1", anyone) },
 	"db/found-uncommitted": func(r *Rekor1) error {
 		h := hit(0)
 		return r.SaveFound(context.Background(), hour(5), 1, "list 1", []audit.Found{{Entry: shardEntry(), Match: rekor.V1Confirmed, Hit: &h}}, nil)
@@ -211,13 +211,13 @@ func TestNewNamesAreAskedForAtOnce(t *testing.T) {
 		return nil
 	}
 	strangers := func(identity.Identity) bool { return false }
-	if err := r.PlanSearches(ctx, hour(1), strangers); err != nil {
+	if err := r.PlanSearches(ctx, hour(1), "list 1", strangers); err != nil {
 		t.Fatal(err)
 	}
 	if got := due(hour(1), true); len(got) > 0 { // "aa" is no digest
 		t.Errorf("due for strangers: %q", got)
 	}
-	if err := r.PlanSearches(ctx, hour(1), anyone); err != nil {
+	if err := r.PlanSearches(ctx, hour(1), "list 1", anyone); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"subject https://github.com/onnx/onnx/x"}, due(hour(1), true)); diff != "" {
@@ -230,7 +230,7 @@ func TestNewNamesAreAskedForAtOnce(t *testing.T) {
 	if got := due(hour(3), true); len(got) > 0 {
 		t.Errorf("due before it was planned: %q", got)
 	}
-	if err := r.PlanSearches(ctx, hour(3), anyone); err != nil {
+	if err := r.PlanSearches(ctx, hour(3), "list 1", anyone); err != nil {
 		t.Fatal(err)
 	}
 	if got := due(hour(3), false); len(got) > 0 {
