@@ -132,7 +132,19 @@ func check(ctx context.Context, path string) (current bool, err error) {
 	case info.Size() < headerSize:
 		return false, fmt.Errorf("record %s cannot be read: it is not an SQLite database", path)
 	}
-	db, err := open(path, "ro", "_pragma=query_only(1)")
+	current, err = look(ctx, path, info, "ro")
+	var e *sqlite.Error
+	if errors.As(err, &e) && e.Code() == sqlite3.SQLITE_READONLY_ROLLBACK {
+		// Whoever made the file was killed in a transaction, before there was a write-ahead log. What was committed can be read
+		// only once the rest is rolled back, and SQLite cannot do that without writing.
+		current, err = look(ctx, path, info, "rw")
+	}
+	return current, err
+}
+
+// look is check for a file that is there, opened in a mode.
+func look(ctx context.Context, path string, info fs.FileInfo, mode string) (current bool, err error) {
+	db, err := open(path, mode, "_pragma=query_only(1)")
 	if err != nil {
 		return false, err
 	}
@@ -147,6 +159,11 @@ func check(ctx context.Context, path string) (current bool, err error) {
 	} {
 		if err := db.QueryRowContext(ctx, ask.query).Scan(ask.into); err != nil {
 			return false, fmt.Errorf("record %s cannot be read: %w", path, explain(err))
+		}
+	}
+	if mode != "ro" {
+		if info, err = os.Stat(path); err != nil { // what was rolled back may have made it shorter
+			return false, fmt.Errorf("record: %w", err)
 		}
 	}
 	// SQLite reads what is missing of a last page as zeros. Only beside a write-ahead log, which has it, may it be missing.

@@ -239,3 +239,46 @@ func TestTruncatedRecordIsAClearError(t *testing.T) {
 		}
 	}
 }
+
+// TestARecordWhoseMakerWasKilledInATransactionIsMadeAgain opens what is left of a file in the middle of its first transaction,
+// without a write-ahead log: a part of what was not committed, and the journal to take it back.
+func TestARecordWhoseMakerWasKilledInATransactionIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	whole, left := filepath.Join(dir, "whole.db"), filepath.Join(dir, "monitor.db")
+	maker, err := sql.Open("sqlite", "file:"+whole+"?_pragma=journal_mode(DELETE)&_pragma=cache_size(1)&_pragma=cache_spill(1)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer maker.Close()
+	if _, err := maker.Exec("PRAGMA user_version = 1"); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := maker.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rollback(tx) }()
+	if _, err := tx.Exec("CREATE TABLE t (x BLOB); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t SELECT randomblob(3000) FROM n"); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "-journal"} {
+		body, err := os.ReadFile(whole + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(left+suffix, body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := look(t.Context(), left, nil, "ro"); err == nil || !strings.Contains(err.Error(), "(776)") {
+		t.Fatalf("the file is not what it is to be: %v", err)
+	}
+	db, err := Open(t.Context(), left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if problems := fsckProblems(t, db); len(problems) != 0 {
+		t.Errorf("fsck: %q", problems)
+	}
+}
