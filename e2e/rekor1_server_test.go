@@ -88,7 +88,23 @@ func (r *rekor1) rotate(t *testing.T) {
 		args = append(args, "--trillian_log_server.sharding_config="+writeFile(t, r.dir, "shards.json", []byte("["+strings.Join(inactive, ", ")+"]")))
 	}
 	r.trees = append(r.trees, tree)
+	holdMetrics(t)
 	r.server = launch(t, r.dir, "rekor-server", nil, answers(r.url+"/api/v1/log"), args...)
+}
+
+// holdMetrics takes the port on which rekor-server would show its metrics on every address of the machine, whatever it is told:
+// it does without them where the port is taken.
+func holdMetrics(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:2112")
+	if err != nil {
+		return // somebody has it already, another test perhaps
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // log is a client of it that has seen nothing yet.

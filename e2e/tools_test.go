@@ -21,7 +21,6 @@ var programs = map[string]program{
 	"rekor-tiles":         {"github.com/sigstore/rekor-tiles/v2", "cmd/rekor-server/posix", "v2.3.0"},
 	"rekor-server":        {"github.com/sigstore/rekor", "cmd/rekor-server", "v1.5.4"},
 	"fulcio":              {"github.com/sigstore/fulcio", "", "v1.8.8"},
-	"timestamp-server":    {"github.com/sigstore/timestamp-authority/v2", "cmd/timestamp-server", "v2.1.3"},
 	"ct_server":           {"github.com/google/certificate-transparency-go", "trillian/ctfe/ct_server", "v1.4.0"},
 	"trillian_log_server": {"github.com/google/trillian", "cmd/trillian_log_server", "v1.8.0"},
 	"trillian_log_signer": {"github.com/google/trillian", "cmd/trillian_log_signer", "v1.8.0"},
