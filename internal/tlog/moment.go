@@ -44,12 +44,12 @@ const maxTimeless = 16
 func middleTime(ctx context.Context, source Source, page, end, size uint64, timeOf func(leaf []byte) (time.Time, bool)) (time.Time, uint64, error) {
 	// No more than that many leaves of a page are decoded.
 	const sample = 32
-	first := page
+	first, leaves := page, max(source.PageSize(), 1)
 	for ; page < end; page++ {
 		if page-first == maxTimeless {
-			return time.Time{}, 0, fmt.Errorf("none of the entries %d to %d tells its time", first*source.PageSize(), page*source.PageSize()-1)
+			return time.Time{}, 0, fmt.Errorf("none of the entries %d to %d tells its time", first*leaves, page*leaves-1)
 		}
-		from := page * max(source.PageSize(), 1)
+		from := page * leaves
 		p, err := source.Page(ctx, from, min(from+sample, size))
 		if err != nil {
 			return time.Time{}, 0, err
