@@ -92,7 +92,7 @@ func (l *V1Log) post(ctx context.Context, path string, question any, limit int64
 	}
 	resp, err := l.o.Fetch.Do(ctx, fetch.Request{
 		Method: http.MethodPost, URL: l.base + path, Body: body, Headers: map[string]string{"Content-Type": mediaJSON},
-		Accept: mediaJSON, ContentTypes: []string{mediaJSON}, MaxBytes: limit,
+		Accept: mediaJSON, ContentTypes: []string{mediaJSON}, MaxBytes: limit, ReadOnly: true,
 	})
 	if err != nil {
 		return nil, err
