@@ -103,12 +103,7 @@ func (a *app) explain(ctx context.Context, cfg *config.Config, record *db.DB, id
 		Document: func(sha256 string) ([]byte, error) { return record.Document(ctx, sha256) },
 		Leaf:     func(hash string) ([]byte, error) { return record.Leaf(ctx, hash) },
 		Checkpoint: func(origin string, raw []byte) (tlog.SignedCheckpoint, error) {
-			for _, k := range known {
-				if k.origin == origin {
-					return readCheckpoint(ctx, k, raw)
-				}
-			}
-			return tlog.SignedCheckpoint{}, fmt.Errorf("the trusted roots have no log %s", origin)
+			return checkpointOf(ctx, known, origin, raw)
 		},
 	})
 	return answer, roots, err

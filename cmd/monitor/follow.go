@@ -53,7 +53,8 @@ func (a *app) followCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "follow",
 		Short: "Follow the transparency logs, and prove that nothing was missed",
-		Long: `follow reads what is new in every log of the trusted roots (Rekor v2 and Fulcio's CT logs), proves every entry against
+		Long: `follow reads what is new in every log of the trusted roots (Rekor v2 and Fulcio's CT logs, and Rekor v1 where the
+configuration says so), proves every entry against
 signed checkpoints, and records what concerns a watched name. It goes on until it is interrupted; with --once it makes
 one run. A log that is new to the record is taken up where the configuration says, at its head by default.
 
@@ -147,6 +148,7 @@ type followRun struct {
 	refresh  time.Duration
 	set      *trust.Set
 	loadedAt time.Time
+	watch    *identity.WatchList
 }
 
 // once makes one run: trusted roots, logs, findings.
@@ -169,7 +171,12 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets, err := r.targets(ctx, wanted, client, watch)
+	r.watch = watch
+	shards, err := r.listShards(ctx, wanted, client)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := r.targets(ctx, wanted, shards, client, watch)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +184,7 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if answer.Logs, err = follower.Follow(ctx, targets); err != nil {
 		return nil, err
 	}
+	answer.Logs = addShardMisbehaviours(append(answer.Logs, unlisted(shards)...), shards)
 	answer.Requests = client.Requests()
 	for _, l := range answer.Logs {
 		if l.Trouble != "" {
@@ -204,13 +212,13 @@ func (r *followRun) loadRoots(ctx context.Context) error {
 // wanted leaves out the logs that --log does not name, and notes the ones that are not followed.
 func (r *followRun) wanted(known []knownLog, answer *followAnswer) ([]knownLog, error) {
 	for _, origin := range r.only {
-		if !slices.ContainsFunc(known, func(k knownLog) bool { return k.origin == origin }) {
+		if !slices.ContainsFunc(known, func(k knownLog) bool { return k.origin == origin || k.hasShard(origin) }) {
 			return nil, usage("--log %q: the trusted roots have no such log", origin)
 		}
 	}
 	var wanted []knownLog
 	for _, k := range known {
-		if len(r.only) > 0 && !slices.Contains(r.only, k.origin) {
+		if len(r.only) > 0 && !slices.Contains(r.only, k.origin) && !slices.ContainsFunc(r.only, k.hasShard) {
 			continue
 		}
 		if k.skipped != "" {
@@ -230,6 +238,9 @@ func (r *followRun) settle(ctx context.Context, known []knownLog, answer *follow
 	}
 	for _, k := range known {
 		standings[k.origin] = audit.LogStanding{Frozen: k.frozen, NotFollowed: k.skipped != ""}
+	}
+	if err := r.shardStandings(ctx, known, standings); err != nil {
+		return err
 	}
 	changes, err := audit.SettleLogs(ctx, r.record, ruleSet(r.cfg), policies, standings, r.app.clock.Now(), channelNames(r.cfg))
 	for _, c := range changes {

@@ -79,10 +79,7 @@ func (a *app) knownLogs(cfg *config.Config, set *trust.Set) ([]knownLog, error) 
 		case k.said.Off:
 			k.skipped = "switched off in the configuration"
 		case k.kind == kindRekorV1:
-			k.skipped = "this version does not read Rekor v1; its entries are known only from attestations"
-			if k.said.Kind == "" {
-				k.skipped += fmt.Sprintf(" (if it is a Rekor v2 with an ECDSA key, say logs.each[%q].kind: rekor-v2)", k.origin)
-			}
+			k.skipped = rekor1Skipped(cfg, k)
 		case k.kind == kindRekorV2 && !cfg.Logs.RekorV2, (k.kind == kindCT || k.kind == kindCTStatic) && !cfg.Logs.CT:
 			k.skipped = "switched off in the configuration"
 		}
@@ -120,7 +117,7 @@ func watchList(cfg *config.Config) (*identity.WatchList, error) {
 }
 
 // targets opens the logs that are to be followed.
-func (r *followRun) targets(ctx context.Context, logs []knownLog, client *fetch.Client, watch *identity.WatchList) ([]audit.LogTarget, error) {
+func (r *followRun) targets(ctx context.Context, logs []knownLog, shards []shardRun, client *fetch.Client, watch *identity.WatchList) ([]audit.LogTarget, error) {
 	inspector := &audit.LeafInspector{Watch: watch, Roots: r.set}
 	witnesses, err := witnessKeys(r.cfg)
 	if err != nil {
@@ -128,6 +125,9 @@ func (r *followRun) targets(ctx context.Context, logs []knownLog, client *fetch.
 	}
 	var targets []audit.LogTarget
 	for _, k := range logs {
+		if k.kind == kindRekorV1 {
+			continue // its shards are logs of their own
+		}
 		store, err := r.record.Log(ctx, db.LogName{Origin: k.origin, Kind: k.kind, KeyID: hex.EncodeToString(k.log.ID), URL: k.url}, watch.Hash())
 		if err != nil {
 			return nil, err
@@ -153,6 +153,13 @@ func (r *followRun) targets(ctx context.Context, logs []knownLog, client *fetch.
 			t.Start = audit.StartAt(t.Source, start.At, timeOf)
 		}
 		targets = append(targets, t)
+	}
+	for _, run := range shards {
+		more, err := r.shardTargets(ctx, run, inspector)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, more...)
 	}
 	return targets, nil
 }

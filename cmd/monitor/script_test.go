@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -26,7 +27,9 @@ func TestMain(m *testing.M) {
 // pointed at its index, and logs.yaml at its logs, which are taken up at zero.
 //
 //	plant LOG SIZE [WORKFLOW]           the log (rekor2, ct or static-ct) grows to a size; its last entry is signed by that
-//	                                    workflow of the project's, on a release branch, create_release.yml by default
+//	                                    workflow of the project's, on a release branch, create_release.yml by default;
+//	                                    of rekor1, the active shard grows, by an entry a second
+//	rotate                              Rekor v1 goes on in a new shard
 //	tell LOG LIE INDEX                  the log lies from now on; "mend" ends it
 //	case NAME [prepare|apply|confirm]   lets a case of the catalogue happen (apply by default)
 //	slack N [TEXT…]                     Slack got N messages so far, one of which holds each text
@@ -42,7 +45,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setupWorld,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"case": caseCmd, "slack": slackCmd, "requests": requestsCmd, "fetch": fetchCmd, "download": downloadCmd, "break": breakCmd, "mend": mendCmd,
-			"plant": plantCmd, "tell": tellCmd,
+			"plant": plantCmd, "tell": tellCmd, "rotate": rotateCmd,
 		},
 	})
 }
@@ -199,19 +202,31 @@ func plantCmd(ts *testscript.TestScript, neg bool, args []string) {
 		_, err = world.PlantCT(world.CT, size, plant)
 	case "static-ct":
 		_, err = world.PlantCT(world.StaticCT, size, plant)
+	case "rekor1":
+		at := func(index uint64) time.Time { return world.Now().Add(time.Duration(index) * time.Second) }
+		_, err = world.PlantRekor(size, at(world.Rekor.Active().Size()), at(size), sandbox.RekorPlant{Plant: plant})
 	default:
 		ts.Fatalf("there is no log %s", args[0])
 	}
 	ts.Check(err)
 }
 
+func rotateCmd(ts *testscript.TestScript, _ bool, _ []string) {
+	_, err := worldOf(ts).Rekor.Rotate(0)
+	ts.Check(err)
+}
+
 func tellCmd(ts *testscript.TestScript, _ bool, args []string) {
 	world := worldOf(ts)
-	ledgers := map[string]*sandbox.Ledger{"rekor2": world.Rekor2.Ledger, "ct": world.CT.Ledger, "static-ct": world.StaticCT.Ledger}
+	type liar interface {
+		Tell(sandbox.Lie, uint64) (func(), error)
+	}
+	shards := world.Rekor.Shards()
+	logs := map[string]liar{"rekor2": world.Rekor2, "ct": world.CT, "static-ct": world.StaticCT, "rekor1": shards[len(shards)-1], "rekor1-before": shards[len(shards)-2]}
 	var index uint64
 	_, err := fmt.Sscan(args[2], &index)
 	ts.Check(err)
-	mend, err := ledgers[args[0]].Tell(sandbox.Lie(args[1]), index)
+	mend, err := logs[args[0]].Tell(sandbox.Lie(args[1]), index)
 	ts.Check(err)
 	mends := ts.Value(mendKey{}).(*[]func())
 	*mends = append(*mends, mend)

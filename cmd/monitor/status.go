@@ -141,7 +141,7 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 // addNotFollowed lists the logs that are not read, and those that will be taken up with the next run.
 func (s *statusAnswer) addNotFollowed(known []knownLog, err error) error {
 	for _, k := range known {
-		inRecord := slices.ContainsFunc(s.Logs, func(l logStatus) bool { return l.Origin == k.origin })
+		inRecord := slices.ContainsFunc(s.Logs, func(l logStatus) bool { return l.Origin == k.origin || k.hasShard(l.Origin) })
 		switch {
 		case k.skipped != "":
 			s.NotFollowed = append(s.NotFollowed, skippedLog{k.origin, k.kind, k.skipped})

@@ -33,6 +33,7 @@ const (
 	LogFork               = "log-fork"
 	EntriesMismatch       = "entries-mismatch"
 	FrozenLogGrew         = "frozen-log-grew"
+	ShardsChanged         = "shards-changed"
 	StaleLog              = "stale-log"
 )
 
@@ -126,6 +127,9 @@ func Rules() []Rule {
 		{FrozenLogGrew, "log", High, 0,
 			"A log grew after the trusted root said that it was frozen.",
 			"Ask the log's operators who still writes to it."},
+		{ShardsChanged, "log", High, 0,
+			"A log of several trees lists others in the place of those that it listed before.",
+			"Global indexes no longer mean what they did. Ask the log's operators; of a private log, find out whether it was set up anew, and begin a new record if so."},
 		{StaleLog, "log", Medium, 24 * time.Hour,
 			"A log has shown no newer tree for longer than its grace period.",
 			"Look at the log's status page. Until it moves, what was logged since is unknown."},

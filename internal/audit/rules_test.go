@@ -215,6 +215,7 @@ func ruleCases() []ruleCase {
 		{rule: LogFork, wrong: incident(LogFork), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
 		{rule: EntriesMismatch, wrong: incident(EntriesMismatch), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
 		{rule: FrozenLogGrew, wrong: incident(FrozenLogGrew), fine: neighbours{"frozen": aLog(func(l *LogFacts, _ time.Time) { l.Frozen = true })}},
+		{rule: ShardsChanged, wrong: incident(ShardsChanged), fine: neighbours{"frozen": aLog(func(l *LogFacts, _ time.Time) { l.Frozen = true })}},
 		{rule: StaleLog, wrong: aLog(func(l *LogFacts, since time.Time) { l.GrewAt = since }),
 			fine: neighbours{"grows": aLog(func(*LogFacts, time.Time) {}), "frozen": aLog(func(l *LogFacts, since time.Time) { l.GrewAt, l.Frozen = since, true })}},
 	}

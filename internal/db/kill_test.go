@@ -17,6 +17,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/failpoint"
 	"github.com/rekoncile/rekoncile/internal/pypi"
+	"github.com/rekoncile/rekoncile/internal/rekor"
 )
 
 // kills are writes that pass a failpoint, by its name. They start from the record that beforeTheKill leaves.
@@ -48,6 +49,9 @@ var kills = map[string]func(*DB) error{
 		}
 		return l.Prove(context.Background(), hour(5), 3, checkpoint(3))
 	},
+	"db/shards-uncommitted": func(db *DB) error {
+		return db.SaveShards(context.Background(), hour(5), "rekor.example", twoShards())
+	},
 	"db/reread-uncommitted": func(db *DB) error {
 		ctx := context.Background()
 		l, err := db.Log(ctx, otherLogName, "list 1")
@@ -60,6 +64,11 @@ var kills = map[string]func(*DB) error{
 		}
 		return errors.Join(store.Begin(ctx, hour(5), from, nil, checkpoint(3)), store.Advance(ctx, hour(5), batch(from, to)), store.Prove(ctx, hour(5), to, checkpoint(3)))
 	},
+}
+
+// twoShards is a list of a frozen shard and the one after it.
+func twoShards() *rekor.V1Shards {
+	return &rekor.V1Shards{Shards: []rekor.V1Shard{{TreeID: 11, Checkpoint: checkpoint(3)}, {TreeID: 12, Offset: 3, Checkpoint: checkpoint(5)}}}
 }
 
 // otherLogName is a log that was read, and proven, with another watch list.

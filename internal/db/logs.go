@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -296,7 +297,7 @@ func (l *Log) saveHit(ctx context.Context, tx *sql.Tx, now time.Time, index uint
 	if h.Kind == audit.HitEntry {
 		if err := tx.QueryRowContext(ctx, `INSERT INTO entries (log_id, origin, tree_index, global_index, leaf_hash, kind, api_version, body, first_seen)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin, tree_index, leaf_hash) DO UPDATE SET kind = excluded.kind RETURNING id`,
-			l.keyID, l.origin, index, index, hash, h.EntryKind, h.APIVersion, h.Leaf, micros(now)).Scan(&entry); err != nil {
+			l.keyID, l.origin, index, cmp.Or(h.GlobalIndex, index), hash, h.EntryKind, h.APIVersion, h.Leaf, micros(now)).Scan(&entry); err != nil {
 			return err
 		}
 	}

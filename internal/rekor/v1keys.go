@@ -40,6 +40,13 @@ func NewV1Keys(host string, keys ...crypto.PublicKey) (*V1Keys, error) {
 	return k, nil
 }
 
+// Checkpoint verifies a checkpoint of any of the log's trees, as it was served. One that is not the log's is a
+// [*tlog.BadCheckpointError].
+func (k *V1Keys) Checkpoint(raw []byte) (tlog.SignedCheckpoint, error) {
+	cp, _, err := k.checkpoint(string(raw))
+	return cp, err
+}
+
 // checkpoint verifies a signed note and returns it with the id of its tree. A note that is not the log's is a
 // [*tlog.BadCheckpointError].
 func (k *V1Keys) checkpoint(raw string) (cp tlog.SignedCheckpoint, tree uint64, err error) {

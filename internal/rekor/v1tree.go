@@ -135,7 +135,8 @@ func (t *V1Tree) EntryAt(ctx context.Context, index uint64) (*V1Entry, error) {
 func (t *V1Tree) PageSize() uint64 { return v1PageSize }
 
 // Page implements [tlog.Source] with one request for at most ten entries, or with fewer where these are too long for one
-// answer. Its leaves are identified, by their global index and their UUID, and not proven.
+// answer. Its leaves are identified, by their global index and their UUID, and not proven. The error wraps [fs.ErrNotExist]
+// where the answer has none of them, as a replica's that lags.
 func (t *V1Tree) Page(ctx context.Context, from, to uint64) (tlog.Page, error) {
 	if from >= to {
 		return tlog.Page{}, fmt.Errorf("tree %d of %s: there is no page from entry %d to %d", t.id, t.log.base, from, to)
@@ -204,7 +205,7 @@ func parseV1Page(raw []byte, first uint64, n int, treeID uint64, keys *V1Keys) (
 	case got < 0:
 		return leaves, nil
 	case got == 0 || got != len(answers):
-		return nil, fmt.Errorf("its answer does not have entry %d", first+uint64(got))
+		return nil, fmt.Errorf("its answer does not have entry %d: %w", first+uint64(got), fs.ErrNotExist)
 	}
 	return leaves[:got], nil
 }

@@ -85,7 +85,7 @@ func (f *Follower[H]) Follow(ctx context.Context, until uint64) (Outcome, error)
 		return out, fmt.Errorf("checkpoint: %w", err)
 	}
 	if empty := rfc6962.DefaultHasher.EmptyRoot(); cp.Size == 0 && !bytes.Equal(cp.Root[:], empty) {
-		return out, f.misbehaved(ctx, &out, &Misbehaviour{Kind: KindEntriesMismatch, New: evidenceOf(cp), Computed: hex.EncodeToString(empty),
+		return out, f.misbehaved(ctx, &out, &Misbehaviour{Kind: KindEntriesMismatch, New: EvidenceOf(cp), Computed: hex.EncodeToString(empty),
 			Detail: fmt.Sprintf("the signed root of the empty tree is %x", cp.Root)})
 	}
 	if !state.Known {

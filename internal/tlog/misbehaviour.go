@@ -23,6 +23,7 @@ const (
 	KindFork            Kind = "log-fork"         // two signed trees that contradict each other
 	KindEntriesMismatch Kind = "entries-mismatch" // the entries do not hash to the signed root
 	KindFrozenGrew      Kind = "frozen-log-grew"  // it grew after its end
+	KindShardsChanged   Kind = "shards-changed"   // it lists other trees in the place of those of before
 )
 
 // Misbehaviour is a log that contradicts itself, with the evidence.
@@ -55,7 +56,8 @@ type Evidence struct {
 	Raw  []byte `json:"raw"`
 }
 
-func evidenceOf(cp SignedCheckpoint) Evidence {
+// EvidenceOf is a checkpoint as evidence.
+func EvidenceOf(cp SignedCheckpoint) Evidence {
 	return Evidence{Size: cp.Size, Root: hex.EncodeToString(cp.Root[:]), Raw: cp.Raw}
 }
 
@@ -69,6 +71,8 @@ func (m *Misbehaviour) Contradiction() string {
 		return fmt.Sprintf("entries %d to %d, root %s", m.From, m.To, m.Computed)
 	case KindFrozenGrew:
 		return "growth" // that it goes on growing is nothing new
+	case KindShardsChanged:
+		return m.Detail
 	}
 	if m.New.Size > m.Old.Size {
 		return fmt.Sprintf("size %d, roots %s and %s", m.Old.Size, m.Old.Root, m.otherRoot())

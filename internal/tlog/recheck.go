@@ -32,6 +32,10 @@ func (m *Misbehaviour) Recheck(verify func(raw []byte) (SignedCheckpoint, error)
 	switch {
 	case m.Kind == KindFrozenGrew:
 		return latest.Size > old.Size, both
+	case m.Kind == KindShardsChanged:
+		differ := old.Origin != latest.Origin || old.Size != latest.Size || old.Root != latest.Root
+		return differ, fmt.Sprintf("the log signed %q with %d entries and %q with %d; that it listed the one in the place of the other is in an answer that nobody signed",
+			clip(old.Origin), old.Size, clip(latest.Origin), latest.Size)
 	case old.Size == latest.Size:
 		return old.Root != latest.Root, both
 	case len(m.NewRange) > 0:
