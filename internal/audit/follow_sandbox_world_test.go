@@ -241,7 +241,7 @@ func (f *follower) follow(t *testing.T, targets ...audit.LogTarget) []audit.LogS
 	for origin := range f.frozen {
 		standings[origin] = audit.LogStanding{Frozen: true}
 	}
-	if _, err := audit.SettleLogs(t.Context(), f.record, audit.NewRuleSet(nil), map[string]identity.Policy{"onnx": f.world.policy}, standings, f.clock.Now(), nil); err != nil {
+	if _, err := audit.SettleLogs(t.Context(), f.record, audit.NewRuleSet(nil), f.world.policies(), standings, f.clock.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.record.Fsck(t.Context(), func(problem string) { t.Errorf("fsck: %s", problem) }); err != nil {
@@ -366,4 +366,9 @@ func (f *follower) learnt(t *testing.T) []string {
 		table, _, _ := strings.Cut(line, " ")
 		return !slices.Contains([]string{"logs", "proven_ranges", "read_bytes", "hits", "entries", "certificates", "entry_certificates"}, table)
 	})
+}
+
+// policies are those that a world's findings are judged by.
+func (w *logWorld) policies() map[string]identity.Policy {
+	return map[string]identity.Policy{"onnx": w.policy}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -66,6 +67,13 @@ var kills = map[string]func(*DB) error{
 	},
 }
 
+// allKills are kills, and those of windows.
+func allKills() map[string]func(*DB) error {
+	all := maps.Clone(kills)
+	maps.Copy(all, windowKills)
+	return all
+}
+
 // twoShards is a list of a frozen shard and the one after it.
 func twoShards() *rekor.V1Shards {
 	return &rekor.V1Shards{Shards: []rekor.V1Shard{{TreeID: 11, Checkpoint: checkpoint(3)}, {TreeID: 12, Offset: 3, Checkpoint: checkpoint(5)}}}
@@ -74,8 +82,8 @@ func twoShards() *rekor.V1Shards {
 // otherLogName is a log that was read, and proven, with another watch list.
 var otherLogName = LogName{Origin: "other.example", Kind: "rekor-v2", KeyID: "2d", URL: "https://other.example"}
 
-// beforeTheKill makes a record with a project of one file, a finding, a log that was read but not proven, and one that was
-// proven with another watch list.
+// beforeTheKill makes a record with a project of one file, a finding, a log that was read but not proven, one that was
+// proven with another watch list, and windows of a shard.
 func beforeTheKill(t *testing.T, path string) {
 	t.Helper()
 	db, err := Open(context.Background(), path)
@@ -101,6 +109,7 @@ func beforeTheKill(t *testing.T, path string) {
 		func() error { return other.Prove(context.Background(), hour(3), 3, checkpoint(3)) },
 		func() error { return l.Begin(context.Background(), hour(2), 0, nil, checkpoint(0)) },
 		func() error { return l.Advance(context.Background(), hour(3), batch(0, 3)) },
+		func() error { return queueWindows(db) },
 		db.Close,
 	} {
 		if err := do(); err != nil {
@@ -136,7 +145,7 @@ func failpoints(t *testing.T) []string {
 
 func TestKilledBeforeItsCommitAWriteLeavesTheRecordAsItWas(t *testing.T) {
 	var tested []string
-	for name := range kills {
+	for name := range allKills() {
 		tested = append(tested, name)
 	}
 	slices.Sort(tested)

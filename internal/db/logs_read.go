@@ -106,9 +106,9 @@ func (db *DB) Hits(ctx context.Context, filter HitFilter, fn func(audit.HitFacts
 		where, args = append(where, "coalesce(h.logged_at, h.first_seen) < ?"), append(args, micros(filter.Until))
 	}
 	if !filter.Unproven {
-		where = append(where, "h.tree_index < l.proven_index")
+		where = append(where, provenHit)
 	}
-	rows, err := db.r.QueryContext(ctx, `SELECT l.origin, h.tree_index, h.leaf_hash, h.leaf, h.body, h.first_seen, h.tree_index < l.proven_index FROM hits h JOIN logs l ON l.id = h.log_id
+	rows, err := db.r.QueryContext(ctx, `SELECT l.origin, h.tree_index, h.leaf_hash, h.leaf, h.body, h.first_seen, `+provenHit+` FROM hits h JOIN logs l ON l.id = h.log_id
 		WHERE `+strings.Join(where, " AND ")+` ORDER BY l.origin, h.tree_index`, args...)
 	if err != nil {
 		return fmt.Errorf("hits in the record: %w", err)
