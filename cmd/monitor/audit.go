@@ -52,10 +52,13 @@ type passAnswer struct {
 	// Logs and NotFollowed are once's: audit reads no log.
 	Logs        []audit.LogSummary `json:"logs,omitempty"`
 	NotFollowed []skippedLog       `json:"not_followed,omitempty"`
-	Projects    []audit.Summary    `json:"projects"`
-	Findings    []audit.Finding    `json:"findings"` // open ones of the projects audited
-	Deliveries  []notify.Delivery  `json:"deliveries,omitempty"`
-	Requests    map[string]int64   `json:"requests"` // by host
+	// Windows and WindowsWaiting are as follow has them.
+	Windows        []audit.WindowSummary `json:"windows,omitempty"`
+	WindowsWaiting int                   `json:"windows_waiting,omitempty"`
+	Projects       []audit.Summary       `json:"projects"`
+	Findings       []audit.Finding       `json:"findings"` // open ones of the projects audited
+	Deliveries     []notify.Delivery     `json:"deliveries,omitempty"`
+	Requests       map[string]int64      `json:"requests"` // by host
 }
 
 func (a *app) auditCommand(g *globals) *cobra.Command {
@@ -268,6 +271,7 @@ func (p *pass) followLogs(ctx context.Context, record *db.DB, answer *passAnswer
 		return err
 	}
 	answer.Logs, answer.NotFollowed, answer.Requests = followed.Logs, followed.Skipped, followed.Requests
+	answer.Windows, answer.WindowsWaiting = followed.Windows, followed.WindowsWaiting
 	if followed.Outcome != audit.Complete {
 		answer.Outcome = audit.Incomplete
 	}
@@ -307,6 +311,9 @@ func (p *passAnswer) exit(failOn string) error {
 			return &exitError{code: exitLog}
 		}
 	}
+	if windowsMisbehaved(p.Windows) {
+		return &exitError{code: exitLog}
+	}
 	if failOn != "none" {
 		for _, f := range p.Findings {
 			if f.Severity.AtLeast(audit.Severity(failOn)) {
@@ -322,7 +329,7 @@ func (p *passAnswer) exit(failOn string) error {
 
 // printPass prints a pass for people: a line a project, the findings, what stayed unknown.
 func (a *app) printPass(answer *passAnswer) error {
-	a.printFollow(&followAnswer{Logs: answer.Logs, Skipped: answer.NotFollowed})
+	a.printFollow(&followAnswer{Logs: answer.Logs, Skipped: answer.NotFollowed, Windows: answer.Windows, WindowsWaiting: answer.WindowsWaiting})
 	for _, s := range answer.Projects {
 		var states []string
 		total := 0

@@ -37,6 +37,9 @@ type followAnswer struct {
 	Outcome audit.Outcome      `json:"outcome"`
 	Logs    []audit.LogSummary `json:"logs"`
 	Skipped []skippedLog       `json:"not_followed"`
+	// Windows are those of Rekor v1 that this run read in, and WindowsWaiting counts the certificates' that are not finished.
+	Windows        []audit.WindowSummary `json:"windows,omitempty"`
+	WindowsWaiting int                   `json:"windows_waiting,omitempty"`
 	// Opened counts the findings that this run opened.
 	Opened   int              `json:"opened"`
 	Requests map[string]int64 `json:"requests"`
@@ -185,11 +188,17 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 		return nil, err
 	}
 	answer.Logs = addShardMisbehaviours(append(answer.Logs, unlisted(shards)...), shards)
+	if err := r.readWindows(ctx, known, client, answer); err != nil {
+		return nil, err
+	}
 	answer.Requests = client.Requests()
 	for _, l := range answer.Logs {
 		if l.Trouble != "" {
 			answer.Outcome = audit.Incomplete
 		}
+	}
+	if windowsUnknown(answer.Windows) {
+		answer.Outcome = audit.Incomplete
 	}
 	return answer, r.settle(ctx, known, answer)
 }
@@ -275,6 +284,9 @@ func (f *followAnswer) exit() error {
 			return &exitError{code: exitLog}
 		}
 	}
+	if windowsMisbehaved(f.Windows) {
+		return &exitError{code: exitLog}
+	}
 	if f.Outcome != audit.Complete {
 		return &exitError{code: exitUnknown}
 	}
@@ -305,6 +317,12 @@ func (a *app) printFollow(f *followAnswer) {
 		if l.Trouble != "" {
 			line(a.stdout, "  unknown: %s", l.Trouble)
 		}
+	}
+	for _, w := range f.Windows {
+		a.printWindowLine(w)
+	}
+	if f.WindowsWaiting > 0 {
+		line(a.stdout, "%s of Rekor v1 not finished yet", plural(f.WindowsWaiting, "window"))
 	}
 	for _, s := range f.Skipped {
 		line(a.stdout, "%s (%s): not followed: %s", s.Origin, s.Kind, s.Why)

@@ -27,6 +27,8 @@ type statusAnswer struct {
 	// Coverage says in words what was looked at and what was not.
 	Coverage []string    `json:"coverage"`
 	Logs     []logStatus `json:"logs"`
+	// Windows are those of Rekor v1, finished or not.
+	Windows []audit.WindowSummary `json:"windows,omitempty"`
 	// NotFollowed are the logs of the trusted roots that are not read.
 	NotFollowed []skippedLog `json:"not_followed"`
 }
@@ -119,15 +121,23 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 	}
 	for _, l := range logs {
 		s.Logs = append(s.Logs, statusOf(l, watchList))
-		s.Coverage = append(s.Coverage, coverageOf(s.Logs[len(s.Logs)-1]))
+		if l.Known || l.Kind != kindRekorV1 { // of a shard that is not followed, windows are read
+			s.Coverage = append(s.Coverage, coverageOf(s.Logs[len(s.Logs)-1]))
+		}
 	}
 	set, roots, err := recordedRoots(ctx, record)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.addNotFollowed(a.knownLogs(cfg, set)); err != nil {
+	known, err := a.knownLogs(cfg, set)
+	if err := s.addNotFollowed(known, err); err != nil {
 		return nil, err
 	}
+	windows, covered, err := a.windowStatus(ctx, cfg, record, known, watchList)
+	if err != nil {
+		return nil, err
+	}
+	s.Windows, s.Coverage = windows, append(s.Coverage, covered...)
 	for _, r := range roots {
 		t := trustedRootStatus{SHA256: r.SHA256, Source: r.Source}
 		if !r.ExpiresAt.IsZero() {

@@ -229,6 +229,38 @@ func (p *WindowPlanner) Plan(ctx context.Context, q WindowRequest) (windows []Wi
 	return windows, replaced, nil
 }
 
+// Cover has windows in the record that hold all of a request's period, as urgent as the request is, and returns all that have
+// to do with it.
+func (p *WindowPlanner) Cover(ctx context.Context, q WindowRequest) ([]Window, error) {
+	held, covered, err := p.Held(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if !covered {
+		windows, replaced, err := p.Plan(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.Keep(ctx, windows, replaced); err != nil {
+			return nil, err
+		}
+		if held, _, err = p.Held(ctx, q); err != nil {
+			return nil, err
+		}
+	}
+	for i := range held {
+		w := &held[i]
+		if w.Finished() || w.Priority <= q.Priority {
+			continue
+		}
+		w.Why, w.Priority = whyBoth(q.Why, w.Why), q.Priority
+		if err := p.Record.UrgeWindow(ctx, w.ID, w.Why, w.Priority); err != nil {
+			return nil, err
+		}
+	}
+	return held, nil
+}
+
 // Keep keeps windows that were planned.
 func (p *WindowPlanner) Keep(ctx context.Context, windows []Window, replaced []int64) error {
 	err := p.Record.QueueWindows(ctx, p.Clock.Now(), p.WatchList, replaced, windows)

@@ -34,22 +34,11 @@ func (f *follower) queue(t *testing.T, list *audit.ShardList, q audit.WindowRequ
 		f.store(t, list.Shards.Shards[i].Checkpoint.Origin)
 	}
 	p := f.planner(list)
-	held, covered, err := p.Held(t.Context(), q)
+	held, err := p.Cover(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if covered {
-		return held
-	}
-	windows, replaced, err := p.Plan(t.Context(), q)
-	if err == nil {
-		err = p.Keep(t.Context(), windows, replaced)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	held, covered, err = p.Held(t.Context(), q)
-	if err != nil || !covered {
+	if _, covered, err := p.Held(t.Context(), q); err != nil || !covered {
 		t.Fatalf("the request is not covered by %+v, %v", held, err)
 	}
 	return held

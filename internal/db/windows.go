@@ -270,3 +270,14 @@ func (l *Log) endMismatches(ctx context.Context, tx *sql.Tx, now time.Time, from
 	}
 	return nil
 }
+
+// Validity is when the certificate with a digest, in lower-case hex, was valid: that of the certificate itself, or of its TBS
+// without poison and SCTs, which names a precertificate too. The error wraps sql.ErrNoRows where the record has none.
+func (db *DB) Validity(ctx context.Context, digest string) (notBefore, notAfter time.Time, err error) {
+	var from, to sql.NullInt64
+	err = db.r.QueryRowContext(ctx, `SELECT not_before, not_after FROM certificates WHERE sha256 = ?1 OR tbs_sha256 = ?1 ORDER BY issuer_key_hash = '' LIMIT 1`, digest).Scan(&from, &to)
+	if err != nil {
+		return time.Time{}, time.Time{}, fmt.Errorf("certificate %s: %w", digest, err)
+	}
+	return instant(from), instant(to), nil
+}
