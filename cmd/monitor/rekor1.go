@@ -33,7 +33,7 @@ const (
 
 // A shard gives ten entries a request: so many are what a kill may lose, and what is read before it is proven.
 const (
-	shardBatchEntries = 500
+	shardBatchEntries = 1000
 	shardProveEntries = 10_000
 )
 
