@@ -98,6 +98,9 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string) (*statusAnswer, error) {
 	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage),
 		Logs: []logStatus{}, NotFollowed: []skippedLog{}}
+	if cfg.Logs.RekorV1 == config.RekorV1Full || cfg.Logs.RekorV1 == config.RekorV1Window {
+		s.Coverage[1] = "entries of Rekor v1 that attestations name: proven by the inclusion proofs that come with them; what is read of the log itself is said below"
+	}
 	var err error
 	if s.Projects, err = record.Projects(ctx); err != nil {
 		return nil, err
