@@ -123,7 +123,7 @@ func (p *rekor1Pass) readShards(ctx context.Context) error {
 	var bad *tlog.BadCheckpointError
 	switch {
 	case err == nil:
-		p.summary.Shards, p.summary.Size = len(list.Shards), list.Size()
+		p.summary.Shards, p.summary.Size, p.listed = len(list.Shards), list.Size(), list
 		return p.meetShards(ctx, list)
 	case ends(ctx, err):
 		return err
@@ -143,19 +143,27 @@ func (p *rekor1Pass) readShards(ctx context.Context) error {
 	return errGivenUp
 }
 
-// meetShards relates every shard of a list to the one held, and keeps those that are consistent.
+// meetShards relates every shard of a list to the one held, and keeps those that are consistent, up to the first that is not
+// known to be: to the record, a shard has ended once there is another after it.
 func (p *rekor1Pass) meetShards(ctx context.Context, list *rekor.V1Shards) error {
 	var seen []SeenShard
+	known := true
 	for i := range list.Shards {
 		shard := &list.Shards[i]
 		err := p.meet(ctx, shard.Checkpoint)
 		switch tree := p.trees[shard.Checkpoint.Origin]; {
+		case err == nil && !known:
+			tree.grown = false // it has no place in the record yet
 		case err == nil:
 			seen = append(seen, SeenShard{i, shard.Checkpoint})
 			tree.frozen, tree.grown = tree.frozen || list.Frozen(shard.TreeID), false
 		case ends(ctx, err):
 			return err
 		default:
+			known = false
+			if !errors.As(err, new(*contradictionError)) {
+				p.unrelated[shard.Checkpoint.Origin] = shard.Checkpoint
+			}
 			if err := p.notOfTheTree(ctx, shard.Checkpoint.Origin, err); err != nil {
 				return err
 			}
