@@ -129,17 +129,24 @@ func TestWhatWindowsAndShardsLookedAtIsSaid(t *testing.T) {
 		want  string
 		whole bool
 	}{
-		"nothing":      {func(*Rekor1Facts) {}, byName, false},
-		"all":          {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(0, 10*time.Minute)} }, read, true},
-		"in two":       {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(-time.Hour, 5*time.Minute), window(6*time.Minute, time.Hour)} }, read, true},
-		"with a gap":   {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(0, 2*time.Minute), window(6*time.Minute, 10*time.Minute)} }, byName, false},
+		"nothing": {func(*Rekor1Facts) {}, byName, false},
+		"all":     {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(0, 10*time.Minute)} }, read, true},
+		"in two": {func(f *Rekor1Facts) {
+			f.Windows = []WindowFacts{window(-time.Hour, 5*time.Minute), window(6*time.Minute, time.Hour)}
+		}, read, true},
+		"with a gap": {func(f *Rekor1Facts) {
+			f.Windows = []WindowFacts{window(0, 2*time.Minute), window(6*time.Minute, 10*time.Minute)}
+		}, byName, false},
 		"a part":       {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(0, 9*time.Minute)} }, byName, false},
 		"another time": {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(time.Hour, 2*time.Hour)} }, byName, false},
 		"not finished": {func(f *Rekor1Facts) {
 			f.Windows = []WindowFacts{window(0, 10*time.Minute), window(5*time.Minute, 6*time.Minute)}
 			f.Windows[1].FinishedAt = time.Time{}
 		}, byName, false},
-		"another watch list": {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(0, 10*time.Minute)}; f.Windows[0].WatchList = "x" }, byName, false},
+		"another watch list": {func(f *Rekor1Facts) {
+			f.Windows = []WindowFacts{window(0, 10*time.Minute)}
+			f.Windows[0].WatchList = "x"
+		}, byName, false},
 		"steps back": {func(f *Rekor1Facts) {
 			f.Windows = []WindowFacts{window(0, 10*time.Minute)}
 			f.Windows[0].Backwards = 2 * time.Minute

@@ -316,3 +316,55 @@ func TestAShardIsTakenUpAtATime(t *testing.T) {
 		t.Errorf("it begins at %d: %v", got, err)
 	}
 }
+
+// TestAShardThatIsNotKnownToBeTheOneOfBeforeHoldsUpTheNext rotates while the log has no proof to give: what the shard grew by
+// before it ended is held against nobody when it has.
+func TestAShardThatIsNotKnownToBeTheOneOfBeforeHoldsUpTheNext(t *testing.T) {
+	w := newLogWorld(t)
+	w.growV1(t, 50)
+	f := w.newFollower(t, "")
+	f.followV1(t)
+	w.growV1(t, 80)
+	ended := w.Rekor.Active()
+	if _, err := w.Rekor.Rotate(0); err != nil {
+		t.Fatal(err)
+	}
+	w.growV1(t, 30)
+	mend, err := ended.Tell(sandbox.WrongProof, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if summaries, list := f.followV1(t); summaries[0].Trouble == "" || list.Summary.Complete() {
+		t.Errorf("%+v, %+v", summaries, list.Summary)
+	}
+	mend()
+	for range 2 {
+		summaries, list := f.followV1(t)
+		if len(list.Summary.Misbehaviours) > 0 || summaries[0].Proven != 80 || summaries[1].Proven != 30 || len(f.findings(t)) != 0 {
+			t.Errorf("%+v, %+v, %v", summaries, list.Summary, rules(f.findings(t)))
+		}
+	}
+}
+
+// TestAShardThatWasSeenBeforeIsTakenUpOnlyAsThatTree shows a shard that was listed and not followed with another tree.
+func TestAShardThatWasSeenBeforeIsTakenUpOnlyAsThatTree(t *testing.T) {
+	w := newLogWorld(t)
+	w.growV1(t, 50)
+	f := w.newFollower(t, "")
+	f.shards(t)
+	w.growV1(t, 90)
+	mend, err := w.Rekor.Active().Tell(sandbox.ForkedTree, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mend()
+	_, list := f.followV1(t)
+	if !slices.Equal(list.Summary.Misbehaviours, []string{audit.LogFork}) {
+		t.Errorf("%+v", list.Summary)
+	}
+	// It is followed as the tree that was seen, which is not what it gives the entries of.
+	if diff := cmp.Diff([]string{audit.EntriesMismatch, audit.LogFork}, rules(f.findings(t))); diff != "" {
+		t.Error(diff)
+	}
+	f.confirmedV1(t)
+}
