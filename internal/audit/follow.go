@@ -38,7 +38,7 @@ type LogTarget struct {
 	Start func(ctx context.Context, size uint64) (uint64, error)
 	// Until stops there; 0 is the log's end.
 	Until uint64
-	// FrozenAt is when the trusted root ended the log's validity, or a shard was first seen to have ended; zero where it has not.
+	// FrozenAt is when the trusted root ended the log's validity; zero where it has not.
 	FrozenAt time.Time
 	// BatchEntries and ProveEntries are how many leaves a transaction covers at least, and how many are read at most before
 	// they are proven: less than the follower's own of a log that gives few at a time. 0 leaves these.

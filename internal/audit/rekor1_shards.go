@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -223,7 +222,7 @@ func (p *rekor1Pass) meet(ctx context.Context, cp tlog.SignedCheckpoint) error {
 	case m != nil && cp.Size < tree.checkpoint.Size:
 		m.Kind = tlog.KindRollback
 	case m == nil && larger && tree.frozen:
-		m = &tlog.Misbehaviour{Kind: tlog.KindFrozenGrew, Old: pieceOf(tree.checkpoint), New: pieceOf(cp),
+		m = &tlog.Misbehaviour{Kind: tlog.KindFrozenGrew, Old: tlog.EvidenceOf(tree.checkpoint), New: tlog.EvidenceOf(cp),
 			Detail: fmt.Sprintf("it grew from %d to %d entries after its end", tree.checkpoint.Size, cp.Size)}
 	}
 	if m != nil {
@@ -234,11 +233,6 @@ func (p *rekor1Pass) meet(ctx context.Context, cp tlog.SignedCheckpoint) error {
 	}
 	tree.take(cp)
 	return nil
-}
-
-// pieceOf is a checkpoint as evidence.
-func pieceOf(cp tlog.SignedCheckpoint) tlog.Evidence {
-	return tlog.Evidence{Size: cp.Size, Root: hex.EncodeToString(cp.Root[:]), Raw: cp.Raw}
 }
 
 // replicas is how often a proof is asked for that a server behind the same address may not be able to give yet.
