@@ -35,8 +35,8 @@ type Log struct {
 	Kind string
 	// Start replaces Logs.Start; nil leaves it.
 	Start *LogStart
-	// Off leaves the log alone.
-	Off bool
+	// Off leaves the log alone; Asked says that it is asked for by name.
+	Off, Asked bool
 }
 
 // LogStart is an index, a moment, or the head of the log at first sight.
@@ -231,7 +231,7 @@ func (r *resolver) logs(raw *rawLogs, allowHTTP []string) Logs {
 			log.Start = &start
 		}
 		if follow, ok := item.value.Mode.parse(r.reporter); ok {
-			log.Off = !follow
+			log.Off, log.Asked = !follow, follow
 		}
 		each[log.Origin] = log
 	}
@@ -283,7 +283,10 @@ func showLogs(l Logs) shownLogs {
 	}
 	shown := shownLogs{Start: l.Start.String(), CT: mode(l.CT), Witnesses: l.Witnesses, RekorV1: shownMode{l.RekorV1}, RekorV2: shownMode{mode(l.RekorV2)}, Each: map[string]shownLog{}}
 	for _, log := range l.Each {
-		s := shownLog{URL: log.URL, Kind: log.Kind, Mode: mode(!log.Off)}
+		s := shownLog{URL: log.URL, Kind: log.Kind}
+		if log.Off || log.Asked {
+			s.Mode = mode(log.Asked)
+		}
 		if log.Start != nil {
 			s.Start = log.Start.String()
 		}
