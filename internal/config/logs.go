@@ -72,12 +72,14 @@ const (
 // How Rekor v1 is read.
 const (
 	RekorV1Indexed = "indexed" // entries that evidence or the search index name are fetched and proven
+	RekorV1Window  = "window"  // and the ranges in which certificates that matter were valid are read in full
+	RekorV1Full    = "full"    // every entry
 	RekorV1Off     = modeOff
 )
 
 // RekorV1Modes are the ways to read Rekor v1.
 func RekorV1Modes() []string {
-	return []string{RekorV1Indexed, RekorV1Off}
+	return []string{RekorV1Indexed, RekorV1Window, RekorV1Full, RekorV1Off}
 }
 
 type (
@@ -110,7 +112,7 @@ type rawMode struct {
 
 type rawRekorV1 struct {
 	At   position   `yaml:"-"`
-	Mode rekor1Text `yaml:"mode" jsonschema:"required" example:"mode: indexed" jsonschema_description:"indexed: what evidence or the search index names is fetched and proven, the default. off: nothing is."`
+	Mode rekor1Text `yaml:"mode" jsonschema:"required" example:"mode: indexed" jsonschema_description:"indexed: what evidence or the search index names is fetched and proven, the default. window: the ranges in which certificates that matter were valid are read in full too. full: every entry is read, for private and small logs. off: nothing is."`
 }
 
 type rawLog struct {
