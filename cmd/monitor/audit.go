@@ -54,6 +54,9 @@ type passAnswer struct {
 	// Rekor1 are the Rekor v1 logs, which once reads by name.
 	Rekor1      []audit.Rekor1Summary `json:"rekor_v1,omitempty"`
 	NotFollowed []skippedLog          `json:"not_followed,omitempty"`
+	// Windows and WindowsWaiting are as follow has them.
+	Windows        []audit.WindowSummary `json:"windows,omitempty"`
+	WindowsWaiting int                   `json:"windows_waiting,omitempty"`
 	// Certificates is once's too: whether the CT logs kept what they promised.
 	Certificates *audit.PromiseSummary `json:"certificates,omitempty"`
 	Projects     []audit.Summary       `json:"projects"`
@@ -288,6 +291,10 @@ func (p *pass) followLogs(ctx context.Context, run *followRun, answer *passAnswe
 func (p *passAnswer) follows(f *followAnswer) {
 	p.Requests, f.Requests = mergeCounts(p.Requests, f.Requests), nil
 	p.Logs, p.NotFollowed, p.Certificates = f.Logs, f.Skipped, &f.Certificates
+	for _, s := range f.Rekor1 {
+		p.Rekor1 = addRekor1(p.Rekor1, s)
+	}
+	f.Rekor1 = nil
 	if f.Outcome != audit.Complete || !f.Certificates.Complete() {
 		p.Outcome = audit.Incomplete
 	}
@@ -299,7 +306,11 @@ func (p *pass) readRekor1(ctx context.Context, run *followRun, answer *passAnswe
 	if err != nil {
 		return err
 	}
-	answer.Rekor1, answer.Requests = read.Rekor1, mergeCounts(answer.Requests, read.Requests)
+	for _, s := range read.Rekor1 {
+		answer.Rekor1 = addRekor1(answer.Rekor1, s)
+	}
+	answer.Windows, answer.WindowsWaiting = read.Windows, read.WindowsWaiting
+	answer.Requests = mergeCounts(answer.Requests, read.Requests)
 	if read.Outcome != audit.Complete {
 		answer.Outcome = audit.Incomplete
 	}
@@ -334,7 +345,7 @@ func (p *pass) deliverOutbox(ctx context.Context, record *db.DB, answer *passAns
 
 // exit is the command's exit code as an error, nil where everything is in order.
 func (p *passAnswer) exit(failOn string) error {
-	if err := (&followAnswer{Logs: p.Logs, Rekor1: p.Rekor1, Outcome: audit.Complete}).exit(); err != nil {
+	if err := (&followAnswer{Logs: p.Logs, Rekor1: p.Rekor1, Windows: p.Windows, Outcome: audit.Complete}).exit(); err != nil {
 		return err
 	}
 	if failOn != "none" {
@@ -352,7 +363,8 @@ func (p *passAnswer) exit(failOn string) error {
 
 // printPass prints a pass for people: a line a project, the findings, what stayed unknown.
 func (a *app) printPass(answer *passAnswer) error {
-	a.printFollow(&followAnswer{Logs: answer.Logs, Rekor1: answer.Rekor1, Skipped: answer.NotFollowed})
+	a.printFollow(&followAnswer{Logs: answer.Logs, Rekor1: answer.Rekor1, Skipped: answer.NotFollowed,
+		Windows: answer.Windows, WindowsWaiting: answer.WindowsWaiting})
 	for _, s := range answer.Projects {
 		var states []string
 		total := 0

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"strings"
@@ -65,7 +66,7 @@ none-found.`,
 			}
 			entries := []listedEntry{}
 			if err := record.Hits(c.Context(), filter, func(h audit.HitFacts) error {
-				e := listedEntry{Log: h.Origin, Index: h.Index, GlobalIndex: h.GlobalIndex, LeafHash: h.LeafHash, Proven: h.Proven, LogHit: h.LogHit, SAN: h.SAN(), FirstSeen: h.FirstSeen}
+				e := listedEntry{Log: h.Origin, Index: h.Index, GlobalIndex: cmp.Or(h.GlobalIndex, h.Index), LeafHash: h.LeafHash, Proven: h.Proven, LogHit: h.LogHit, SAN: h.SAN(), FirstSeen: h.FirstSeen}
 				if e.about(workflow, ref) {
 					entries = append(entries, e)
 				}

@@ -39,6 +39,9 @@ type followAnswer struct {
 	// Rekor1 are the Rekor v1 logs, which are read by name.
 	Rekor1  []audit.Rekor1Summary `json:"rekor_v1,omitempty"`
 	Skipped []skippedLog          `json:"not_followed"`
+	// Windows are those of Rekor v1 that this run read in, and WindowsWaiting counts the certificates' that are not finished.
+	Windows        []audit.WindowSummary `json:"windows,omitempty"`
+	WindowsWaiting int                   `json:"windows_waiting,omitempty"`
 	// Certificates is what came of looking up those that entries and bundles show.
 	Certificates audit.PromiseSummary `json:"certificates"`
 	// Opened counts the findings that this run opened.
@@ -58,9 +61,10 @@ func (a *app) followCommand(g *globals) *cobra.Command {
 		Use:   "follow",
 		Short: "Follow the transparency logs, and prove that nothing was missed",
 		Long: `follow reads what is new in every log of the trusted roots (Rekor v2 and Fulcio's CT logs), proves every entry against
-signed checkpoints, and records what concerns a watched name. Rekor v1 is too large for that: what attestations name there
-is compared, and its search index is asked for what is known otherwise. It goes on until it is interrupted; with --once it makes
-one run. A log that is new to the record is taken up where the configuration says, at its head by default.
+signed checkpoints, and records what concerns a watched name. The public Rekor v1 is too large for that: what attestations name
+there is compared, and its search index is asked for what is known otherwise; and where the configuration says so, windows of it
+are read, or the shards of a private one followed. It goes on until it is interrupted; with --once it makes one run. A log that
+is new to the record is taken up where the configuration says, at its head by default.
 
 Exit codes: 0 in order; 2 usage; 3 a log could not be read to its end; 4 a log misbehaved.`,
 		Args: noArgs,
@@ -154,6 +158,7 @@ type followRun struct {
 	refresh  time.Duration
 	set      *trust.Set
 	loadedAt time.Time
+	watch    *identity.WatchList
 }
 
 // once makes one run: trusted roots, logs, findings.
@@ -176,7 +181,12 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets, err := r.targets(ctx, wanted, client, watch)
+	r.watch = watch
+	shards, err := r.listShards(ctx, known, client, answer)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := r.targets(ctx, wanted, shards, client, watch)
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +201,9 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	}
 	if !r.afterwards {
 		if err := r.readRekor1(ctx, known, client, answer); err != nil {
+			return nil, err
+		}
+		if err := r.readWindows(ctx, known, client, answer); err != nil {
 			return nil, err
 		}
 	}
@@ -222,13 +235,13 @@ func (r *followRun) loadRoots(ctx context.Context) error {
 // wanted leaves out the logs that --log does not name, and notes the ones that are not followed.
 func (r *followRun) wanted(known []knownLog, answer *followAnswer) ([]knownLog, error) {
 	for _, origin := range r.only {
-		if !slices.ContainsFunc(known, func(k knownLog) bool { return k.origin == origin }) {
+		if !slices.ContainsFunc(known, func(k knownLog) bool { return k.origin == origin || k.hasShard(origin) }) {
 			return nil, usage("--log %q: the trusted roots have no such log", origin)
 		}
 	}
 	var wanted []knownLog
 	for _, k := range known {
-		if len(r.only) > 0 && !slices.Contains(r.only, k.origin) {
+		if len(r.only) > 0 && !slices.Contains(r.only, k.origin) && !slices.ContainsFunc(r.only, k.hasShard) {
 			continue
 		}
 		if k.skipped != "" {
@@ -236,7 +249,10 @@ func (r *followRun) wanted(known []knownLog, answer *followAnswer) ([]knownLog, 
 			continue
 		}
 		if k.kind == kindRekorV1 {
-			continue // read by name
+			if why := k.notFull(r.cfg); why != "" {
+				answer.Skipped = append(answer.Skipped, skippedLog{k.origin, k.kind, why})
+			}
+			continue // read by name, and shard by shard
 		}
 		wanted = append(wanted, k)
 	}
@@ -294,6 +310,9 @@ func (f *followAnswer) exit() error {
 			return &exitError{code: exitLog}
 		}
 	}
+	if windowsMisbehaved(f.Windows) {
+		return &exitError{code: exitLog}
+	}
 	if f.Outcome != audit.Complete {
 		return &exitError{code: exitUnknown}
 	}
@@ -330,6 +349,12 @@ func (a *app) printFollow(f *followAnswer) {
 	}
 	for _, l := range f.Rekor1 {
 		a.printRekor1(l)
+	}
+	for _, w := range f.Windows {
+		a.printWindowLine(w)
+	}
+	if f.WindowsWaiting > 0 {
+		line(a.stdout, "%s of Rekor v1 not finished yet", plural(f.WindowsWaiting, "window"))
 	}
 	for _, s := range f.Skipped {
 		line(a.stdout, "%s (%s): not followed: %s", s.Origin, s.Kind, s.Why)

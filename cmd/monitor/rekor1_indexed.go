@@ -23,12 +23,13 @@ type rekor1Log struct {
 	keys        []crypto.PublicKey
 	ids         []string
 	frozenAt    time.Time
-	// guessed says that its kind was told by its key alone.
-	guessed bool
+	said        config.Log
+	// full says that its shards are followed too, and public that it is the public instance.
+	full, public bool
 }
 
 // rekor1Logs are the Rekor v1 logs that are read.
-func rekor1Logs(known []knownLog) []rekor1Log {
+func rekor1Logs(cfg *config.Config, known []knownLog) []rekor1Log {
 	var logs []rekor1Log
 	for _, k := range known {
 		if k.kind != kindRekorV1 || k.skipped != "" {
@@ -36,7 +37,8 @@ func rekor1Logs(known []knownLog) []rekor1Log {
 		}
 		i := slices.IndexFunc(logs, func(l rekor1Log) bool { return l.origin == k.origin })
 		if i < 0 {
-			logs, i = append(logs, rekor1Log{origin: k.origin, url: k.url, guessed: k.said.Kind == ""}), len(logs)
+			logs, i = append(logs, rekor1Log{origin: k.origin, url: k.url, said: k.said,
+				full: cfg.Logs.RekorV1 == config.RekorV1Full && k.notFull(cfg) == "", public: k.isPublicRekor()}), len(logs)
 			if k.frozen {
 				logs[i].frozenAt = k.log.ValidityPeriodEnd
 			}
@@ -68,16 +70,12 @@ func rekor1Budget(cfg *config.Config, address string, pass time.Duration) audit.
 
 // readRekor1 makes one pass over every Rekor v1, by what the record knows of it.
 func (r *followRun) readRekor1(ctx context.Context, known []knownLog, client *fetch.Client, answer *followAnswer) error {
-	watch, err := watchList(r.cfg)
-	if err != nil {
-		return err
-	}
 	reader := &audit.Rekor1Reader{Clock: r.app.clock, Logger: r.logger}
-	for _, l := range rekor1Logs(known) {
+	for _, l := range rekor1Logs(r.cfg, known) {
 		if len(r.only) > 0 && !slices.Contains(r.only, l.origin) {
 			continue
 		}
-		store, err := r.record.Rekor1(ctx, l.origin, l.url, l.ids)
+		target, err := r.rekor1Target(ctx, l, client)
 		if err != nil {
 			return err
 		}
@@ -85,12 +83,12 @@ func (r *followRun) readRekor1(ctx context.Context, known []knownLog, client *fe
 		if r.afterwards {
 			pass = 10 * time.Minute
 		}
-		summary, err := reader.Read(ctx, audit.Rekor1Target{Name: l.origin, URL: l.url, Keys: l.keys, Fetch: client, Store: store,
-			Inspector: &audit.LeafInspector{Watch: watch, Roots: r.set}, Budget: rekor1Budget(r.cfg, l.url, pass), FrozenAt: l.frozenAt})
-		if l.guessed && summary.Shards == 0 && len(summary.Troubles) > 0 {
+		target.Budget = rekor1Budget(r.cfg, l.url, pass)
+		summary, err := reader.Read(ctx, target)
+		if l.said.Kind == "" && summary.Shards == 0 && len(summary.Troubles) > 0 {
 			summary.Troubles = append(summary.Troubles, fmt.Sprintf("if it is a Rekor v2 with an ECDSA key, say logs.each[%q].kind: rekor-v2", l.origin))
 		}
-		answer.Rekor1 = append(answer.Rekor1, summary)
+		answer.Rekor1 = addRekor1(answer.Rekor1, summary)
 		if err != nil {
 			return err
 		}
@@ -99,6 +97,18 @@ func (r *followRun) readRekor1(ctx context.Context, known []knownLog, client *fe
 		}
 	}
 	return nil
+}
+
+// rekor1Target opens the record of a Rekor v1.
+func (r *followRun) rekor1Target(ctx context.Context, l rekor1Log, client *fetch.Client) (audit.Rekor1Target, error) {
+	store, err := r.record.Rekor1(ctx, l.origin, l.url, l.ids)
+	if err != nil {
+		return audit.Rekor1Target{}, err
+	}
+	store.ShardsFollowed = l.full
+	watch, err := watchList(r.cfg)
+	return audit.Rekor1Target{Name: l.origin, URL: l.url, Keys: l.keys, Fetch: client, Store: store,
+		Inspector: &audit.LeafInspector{Watch: watch, Roots: r.set}, FrozenAt: l.frozenAt}, err
 }
 
 // rekor1 reads every Rekor v1 of the trusted roots that were loaded, and judges what came of it.
@@ -111,6 +121,9 @@ func (r *followRun) rekor1(ctx context.Context) (*followAnswer, error) {
 	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
 	defer client.Close()
 	if err := r.readRekor1(ctx, known, client, answer); err != nil {
+		return nil, err
+	}
+	if err := r.readWindows(ctx, known, client, answer); err != nil {
 		return nil, err
 	}
 	answer.Requests = client.Requests()

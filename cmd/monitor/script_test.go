@@ -30,7 +30,9 @@ func TestMain(m *testing.M) {
 // pointed at its index, logs.yaml at its logs, which are taken up at zero, and all.yaml at both.
 //
 //	plant LOG SIZE [WORKFLOW]           the log (rekor2, ct or static-ct) grows to a size; its last entry is signed by that
-//	                                    workflow of the project's, on a release branch, create_release.yml by default
+//	                                    workflow of the project's, on a release branch, create_release.yml by default;
+//	                                    of rekor1, the active shard grows, by an entry a second
+//	rotate                              Rekor v1 goes on in a new shard
 //	sql STATEMENT                       changes the record behind the program's back
 //	tell LOG LIE INDEX                  the log (rekor1 too) lies from now on; "mend" ends it
 //	branch FILENAME                     Rekor v1 shows whoever publishes the file another tree, and goes on
@@ -48,7 +50,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setupWorld,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"case": caseCmd, "slack": slackCmd, "requests": requestsCmd, "fetch": fetchCmd, "download": downloadCmd, "break": breakCmd, "mend": mendCmd,
-			"plant": plantCmd, "tell": tellCmd, "sql": sqlCmd, "branch": branchCmd,
+			"plant": plantCmd, "tell": tellCmd, "rotate": rotateCmd, "sql": sqlCmd, "branch": branchCmd,
 		},
 	})
 }
@@ -209,6 +211,9 @@ func plantCmd(ts *testscript.TestScript, neg bool, args []string) {
 		_, err = world.PlantCT(world.CT, size, plant)
 	case "static-ct":
 		_, err = world.PlantCT(world.StaticCT, size, plant)
+	case "rekor1":
+		at := func(index uint64) time.Time { return world.Now().Add(time.Duration(index) * time.Second) }
+		_, err = world.PlantRekor(size, at(world.Rekor.Active().Size()), at(size), sandbox.RekorPlant{Plant: plant})
 	default:
 		ts.Fatalf("there is no log %s", args[0])
 	}
@@ -223,11 +228,18 @@ func sqlCmd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
+func rotateCmd(ts *testscript.TestScript, _ bool, _ []string) {
+	_, err := worldOf(ts).Rekor.Rotate(0)
+	ts.Check(err)
+}
+
 func tellCmd(ts *testscript.TestScript, _ bool, args []string) {
 	world := worldOf(ts)
-	logs := map[string]interface {
+	type liar interface {
 		Tell(sandbox.Lie, uint64) (func(), error)
-	}{"rekor1": world.Rekor.Active(), "rekor2": world.Rekor2.Ledger, "ct": world.CT.Ledger, "static-ct": world.StaticCT.Ledger}
+	}
+	shards := world.Rekor.Shards()
+	logs := map[string]liar{"rekor2": world.Rekor2, "ct": world.CT, "static-ct": world.StaticCT, "rekor1": shards[len(shards)-1], "rekor1-before": shards[len(shards)-2]}
 	var index uint64
 	_, err := fmt.Sscan(args[2], &index)
 	ts.Check(err)

@@ -29,6 +29,8 @@ type statusAnswer struct {
 	// LogCoverage says the same of each log in numbers.
 	LogCoverage []audit.Coverage `json:"log_coverage"`
 	Logs        []logStatus      `json:"logs"`
+	// Windows are those of Rekor v1, finished or not.
+	Windows []audit.WindowSummary `json:"windows,omitempty"`
 	// NotFollowed are the logs of the trusted roots that are not read.
 	NotFollowed []skippedLog `json:"not_followed"`
 	// Certificates counts those in the projects' own names, and the promises of CT logs.
@@ -158,9 +160,12 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 	if err != nil {
 		return nil, err
 	}
-	if err := s.addNotFollowed(a.knownLogs(cfg, set)); err != nil {
+	known, err := a.knownLogs(cfg, set)
+	if err := s.addNotFollowed(cfg, known, err); err != nil {
 		return nil, err
 	}
+	windows, covered := a.windowStatus(cfg, known, logs, watchList)
+	s.Windows, s.Coverage = windows, append(s.Coverage, covered...)
 	for _, r := range roots {
 		t := trustedRootStatus{SHA256: r.SHA256, Source: r.Source}
 		if !r.ExpiresAt.IsZero() {
@@ -172,13 +177,16 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 }
 
 // addNotFollowed lists the logs that are not read, and those that will be taken up with the next run.
-func (s *statusAnswer) addNotFollowed(known []knownLog, err error) error {
+func (s *statusAnswer) addNotFollowed(cfg *config.Config, known []knownLog, err error) error {
 	for _, k := range known {
-		inRecord := slices.ContainsFunc(s.Logs, func(l logStatus) bool { return l.Origin == k.origin })
+		inRecord := slices.ContainsFunc(s.Logs, func(l logStatus) bool { return l.Origin == k.origin || k.hasShard(l.Origin) })
 		switch {
 		case k.skipped != "":
 			s.NotFollowed = append(s.NotFollowed, skippedLog{k.origin, k.kind, k.skipped})
 			s.Coverage = append(s.Coverage, fmt.Sprintf("log %s: not followed: %s", k.origin, k.skipped))
+		case k.notFull(cfg) != "":
+			s.NotFollowed = append(s.NotFollowed, skippedLog{k.origin, k.kind, k.notFull(cfg)})
+			s.Coverage = append(s.Coverage, fmt.Sprintf("log %s: %s", k.origin, k.notFull(cfg)))
 		case !inRecord:
 			s.Coverage = append(s.Coverage, fmt.Sprintf("log %s: not looked at yet", k.origin))
 		}

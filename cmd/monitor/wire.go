@@ -73,6 +73,16 @@ func (a *app) client(cfg *config.Config, logger *slog.Logger, more ...string) *f
 	for name, b := range cfg.Budgets {
 		o.Budgets[name] = fetch.Budget{Requests: b.Requests, Per: b.Per}
 	}
+	for _, address := range more {
+		if u, err := url.Parse(address); err == nil {
+			name := strings.ToLower(u.Host)
+			b, ok := o.Budgets[name]
+			if !ok {
+				b = o.DefaultBudget
+			}
+			o.Budgets[name] = logBudget(name, b)
+		}
+	}
 	return fetch.New(o)
 }
 

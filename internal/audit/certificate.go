@@ -50,7 +50,13 @@ func (l LogFacts) searched(c CertificateFacts) (text string, whole, relevant boo
 	case l.NotFollowed:
 		return "not looked at: " + oneLine(l.Why, 200), false, true
 	case l.Shard != nil && !l.Known: // what is to be said is said of the whole log
-		return "", false, false
+		return "", true, false
+	case l.Rekor1 != nil && l.Rekor1.Followed: // what is to be said is said of each shard
+		return "", true, false
+	case l.Shard != nil && l.Shard.Frozen && l.Shard.EndedAt.Before(c.NotBefore):
+		return "", true, false
+	case l.windowed(c):
+		return "windows of it were read, and proven complete, from when the certificate was issued until it expired", true, true
 	case l.Rekor1 != nil:
 		return "searched by name: its entries were not read, and the silence of its index means nothing", false, true
 	case !l.Known:
@@ -63,6 +69,26 @@ func (l LogFacts) searched(c CertificateFacts) (text string, whole, relevant boo
 		return "not read yet up to when the certificate expired", false, true
 	}
 	return "read, and proven complete, from before the certificate was issued until after it expired", true, true
+}
+
+// windowed reports whether windows of a Rekor v1 have all of the time in which a certificate was valid, by the times that the
+// log signed, and were proven with today's watch list.
+func (l LogFacts) windowed(c CertificateFacts) bool {
+	if l.Rekor1 == nil {
+		return false
+	}
+	q := WindowRequest{Since: c.NotBefore, Until: c.NotAfter}
+	var windows []Window
+	for _, w := range l.Rekor1.Windows {
+		if !q.overlaps(w.Since, w.Until) || l.WatchList != "" && w.WatchList != l.WatchList {
+			continue
+		}
+		if !w.Finished() || w.Backwards > w.Margin {
+			return false
+		}
+		windows = append(windows, w.Window)
+	}
+	return len(windows) > 0 && q.covered(windows)
 }
 
 // reopened reports whether leaves were proven that were read with another watch list than today's, where that is known.

@@ -60,7 +60,7 @@ func CoverageOf(l LogFacts, watchList string, span Span) Coverage {
 	c := Coverage{Log: l.Origin, Kind: l.Kind, Since: span.Since, Until: span.Until, Parts: []CoveredPart{}}
 	switch {
 	case l.Rekor1 != nil:
-		c.byName(l, span)
+		c.byName(l, watchList, span)
 	case l.Shard != nil && !l.Known:
 		c.Text = fmt.Sprintf("log %s: a shard of %s, of %d entries: what is said of that holds for it", l.Origin, l.Shard.Log, l.Latest)
 	default:
@@ -109,7 +109,7 @@ func (c *Coverage) byRange(l LogFacts, watchList string, s Span) {
 }
 
 // byName is the coverage of a Rekor v1, of which single entries are known.
-func (c *Coverage) byName(l LogFacts, s Span) {
+func (c *Coverage) byName(l LogFacts, watchList string, s Span) {
 	f, size := l.Rekor1, s.To-min(s.From, s.To)
 	part := CoveredPart{How: Discovered, From: s.From, To: s.To, By: f.Searches, Bundles: f.Entries[EntrySame]}
 	var by []string
@@ -119,17 +119,31 @@ func (c *Coverage) byName(l LogFacts, s Span) {
 	for _, t := range f.Searches {
 		by = append(by, t.describe(f.Subject))
 	}
+	windows, read := l.windows(watchList, s)
+	rest := "what else there is was not looked at"
 	switch {
-	case len(by) == 0:
+	case f.Followed:
+		rest = "its shards are followed, of which is said what was read"
+	case read > 0:
+		rest = fmt.Sprintf("%d entries were proven complete in windows; %s", read, rest)
+	}
+	switch {
+	case len(by) > 0:
+		c.Text = fmt.Sprintf("log %s: not read in full; of %d entries, single ones were found and proven: %s; %s", l.Origin, size, strings.Join(by, "; "), rest)
+		if f.Followed {
+			c.Text = fmt.Sprintf("log %s: of %d entries, single ones were found and proven: %s; %s", l.Origin, size, strings.Join(by, "; "), rest)
+		}
+	case f.Followed || read > 0:
+		part.How = NotLookedAt
+		c.Text = fmt.Sprintf("log %s: none of %d entries was asked for by name yet; %s", l.Origin, size, rest)
+	default:
 		part.How = NotLookedAt
 		c.Text = fmt.Sprintf("log %s: none of %d entries was looked at yet", l.Origin, size)
-	default:
-		c.Text = fmt.Sprintf("log %s: not read in full; of %d entries, single ones were found and proven: %s; what else there is was not looked at",
-			l.Origin, size, strings.Join(by, "; "))
 	}
-	if size > 0 {
+	if size > 0 && !(f.Followed && part.How == NotLookedAt) {
 		c.Parts = append(c.Parts, part)
 	}
+	c.Parts = append(c.Parts, windows...)
 	for _, open := range []struct {
 		n    int
 		what string
@@ -138,6 +152,24 @@ func (c *Coverage) byName(l LogFacts, s Span) {
 			c.Text += fmt.Sprintf("; %d %s", open.n, open.what)
 		}
 	}
+}
+
+// windows are the parts of a Rekor v1 that windows prove complete, by global index, and how many entries these have. Windows of
+// one shard overlap only where another watch list was used.
+func (l LogFacts) windows(watchList string, s Span) (parts []CoveredPart, entries uint64) {
+	for _, w := range l.Rekor1.Windows {
+		part := CoveredPart{How: Proven, From: max(w.First+w.From, s.From), To: min(w.First+w.Proven(), s.To)}
+		if part.From >= part.To {
+			continue
+		}
+		if w.WatchList == watchList {
+			entries += part.To - part.From
+		} else {
+			part.How = ProvenOtherwise
+		}
+		parts = append(parts, part)
+	}
+	return parts, entries
 }
 
 // describe says which questions of a kind the index answered, and when.

@@ -71,3 +71,34 @@ func TestCoverageSaysNoMoreThanWasLookedAt(t *testing.T) {
 		}
 	}
 }
+
+// TestCoverageKnowsWindowsAndFollowedShards states what is known of a Rekor v1 of which more was read than what is known by name.
+func TestCoverageKnowsWindowsAndFollowedShards(t *testing.T) {
+	window := func(first, from, proven uint64, list string) WindowFacts {
+		return WindowFacts{First: first, WatchList: list, Window: Window{From: from, To: 100, State: &rekor.V1Window{First: from, Proven: proven}}}
+	}
+	windows := []WindowFacts{window(0, 5, 15, "today"), window(50, 0, 10, "before"), {First: 50, WatchList: "today", Window: Window{From: 20, To: 30}}}
+	named := map[EntryOutcome]int{EntrySame: 5}
+	for name, c := range map[string]struct {
+		facts Rekor1Facts
+		text  string
+		want  []CoveredPart
+	}{
+		"windows alone": {Rekor1Facts{Windows: windows},
+			"log log: none of 90 entries was asked for by name yet; 5 entries were proven complete in windows; what else there is was not looked at",
+			[]CoveredPart{{How: NotLookedAt, From: 10, To: 100}, {How: Proven, From: 10, To: 15}, {How: ProvenOtherwise, From: 50, To: 60}}},
+		"windows, and by name": {Rekor1Facts{Windows: windows, Entries: named},
+			"log log: not read in full; of 90 entries, single ones were found and proven: 5 that bundles name and that the log has so; 5 entries were proven complete in windows; what else there is was not looked at",
+			[]CoveredPart{{How: Discovered, From: 10, To: 100, Bundles: 5}, {How: Proven, From: 10, To: 15}, {How: ProvenOtherwise, From: 50, To: 60}}},
+		"followed shards": {Rekor1Facts{Followed: true, Entries: named},
+			"log log: of 90 entries, single ones were found and proven: 5 that bundles name and that the log has so; its shards are followed, of which is said what was read",
+			[]CoveredPart{{How: Discovered, From: 10, To: 100, Bundles: 5}}},
+		"followed shards alone": {Rekor1Facts{Followed: true},
+			"log log: none of 90 entries was asked for by name yet; its shards are followed, of which is said what was read", []CoveredPart{}},
+	} {
+		got := CoverageOf(LogFacts{Origin: "log", Kind: "rekor-v1", Rekor1: &c.facts}, "today", Span{From: 10, To: 100})
+		if diff := cmp.Diff(Coverage{Log: "log", Kind: "rekor-v1", Parts: c.want, Text: c.text}, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}

@@ -411,3 +411,8 @@ func (f *follower) learnt(t *testing.T) []string {
 		return !slices.Contains([]string{"logs", "proven_ranges", "read_bytes", "hits", "entries", "certificates", "entry_certificates"}, table)
 	})
 }
+
+// policies are those that a world's findings are judged by.
+func (w *logWorld) policies() map[string]identity.Policy {
+	return map[string]identity.Policy{"onnx": w.policy}
+}

@@ -26,6 +26,8 @@ type LogHit struct {
 	Project string `json:"project,omitempty"`
 	// Leaf is what the tree commits to.
 	Leaf []byte `json:"-"`
+	// GlobalIndex is Rekor v1's index over all of its trees; 0 for entries of other logs, which have none.
+	GlobalIndex uint64 `json:"global_index,omitempty"`
 	// Entry is what the entry says; nil for certificates and for what cannot be decoded.
 	EntryKind    string       `json:"entry_kind,omitempty"`
 	APIVersion   string       `json:"api_version,omitempty"`

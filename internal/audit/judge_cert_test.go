@@ -112,3 +112,61 @@ func TestAConfiguredSeverityIsThatOfGradesThatPublish(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatWindowsAndShardsLookedAtIsSaid compares what is said of a Rekor v1 with what was read of it.
+func TestWhatWindowsAndShardsLookedAtIsSaid(t *testing.T) {
+	c := CertificateFacts{NotBefore: noon, NotAfter: noon.Add(10 * time.Minute)}
+	window := func(since, until time.Duration) WindowFacts {
+		return WindowFacts{WatchList: "w", Window: Window{Since: noon.Add(since), Until: noon.Add(until), Margin: time.Minute, FinishedAt: noon.Add(time.Hour)}}
+	}
+	const (
+		read   = "windows of it were read, and proven complete, from when the certificate was issued until it expired"
+		byName = "searched by name: its entries were not read, and the silence of its index means nothing"
+	)
+	whole := LogFacts{Origin: "rekor.example", Kind: "rekor-v1", LogStanding: LogStanding{WatchList: "w"}}
+	for name, x := range map[string]struct {
+		edit  func(f *Rekor1Facts)
+		want  string
+		whole bool
+	}{
+		"nothing": {func(*Rekor1Facts) {}, byName, false},
+		"all":     {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(0, 10*time.Minute)} }, read, true},
+		"in two": {func(f *Rekor1Facts) {
+			f.Windows = []WindowFacts{window(-time.Hour, 5*time.Minute), window(6*time.Minute, time.Hour)}
+		}, read, true},
+		"with a gap": {func(f *Rekor1Facts) {
+			f.Windows = []WindowFacts{window(0, 2*time.Minute), window(6*time.Minute, 10*time.Minute)}
+		}, byName, false},
+		"a part":       {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(0, 9*time.Minute)} }, byName, false},
+		"another time": {func(f *Rekor1Facts) { f.Windows = []WindowFacts{window(time.Hour, 2*time.Hour)} }, byName, false},
+		"not finished": {func(f *Rekor1Facts) {
+			f.Windows = []WindowFacts{window(0, 10*time.Minute), window(5*time.Minute, 6*time.Minute)}
+			f.Windows[1].FinishedAt = time.Time{}
+		}, byName, false},
+		"another watch list": {func(f *Rekor1Facts) {
+			f.Windows = []WindowFacts{window(0, 10*time.Minute)}
+			f.Windows[0].WatchList = "x"
+		}, byName, false},
+		"steps back": {func(f *Rekor1Facts) {
+			f.Windows = []WindowFacts{window(0, 10*time.Minute)}
+			f.Windows[0].Backwards = 2 * time.Minute
+		}, byName, false},
+		"its shards": {func(f *Rekor1Facts) { f.Followed = true }, "", true},
+	} {
+		l := whole
+		l.Rekor1 = &Rekor1Facts{}
+		x.edit(l.Rekor1)
+		if text, all, relevant := l.searched(c); text != x.want || all != x.whole || relevant != (x.want != "") {
+			t.Errorf("%s: %q, %t, %t", name, text, all, relevant)
+		}
+	}
+	shard := LogFacts{Origin: "rekor.example - 7", Kind: "rekor-v1", Known: true, Start: 9, TakenUpAt: noon.Add(time.Hour), Proven: 9, Latest: 9, CheckedAt: noon.Add(time.Hour),
+		Shard: &ShardFacts{Log: "rekor.example", Frozen: true, EndedAt: noon.Add(-time.Second)}}
+	if text, all, relevant := shard.searched(c); text != "" || !all || relevant {
+		t.Errorf("a shard that ended before: %q, %t, %t", text, all, relevant)
+	}
+	shard.Shard.EndedAt = noon.Add(time.Second)
+	if text, all, _ := shard.searched(c); text != "taken up after the certificate was issued: what lies before was not looked at" || all {
+		t.Errorf("a shard that ended meanwhile: %q, %t", text, all)
+	}
+}

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -57,13 +58,11 @@ type Incident struct {
 
 // HitFacts is a proven hit.
 type HitFacts struct {
-	Origin string
-	Index  uint64
-	// GlobalIndex is Rekor v1's; equal to Index elsewhere.
-	GlobalIndex uint64
-	LeafHash    string
-	FirstSeen   time.Time
-	Proven      bool
+	Origin    string
+	Index     uint64
+	LeafHash  string
+	FirstSeen time.Time
+	Proven    bool
 	LogHit
 }
 
@@ -132,7 +131,7 @@ func (j *Judge) Hit(h HitFacts, policies map[string]identity.Policy) Assessment 
 	var a Assessment
 	entry := Subject{Project: h.Project, LogOrigin: h.Origin, LogIndex: h.Index, LeafHash: h.LeafHash}
 	leaf := Evidence{Kind: "log-entry", URL: h.Origin, At: h.FirstSeen, SHA256: h.LeafHash, Detail: fmt.Sprintf("index %d, %s", h.Index, h.Class)}
-	ref := &LogRef{Origin: h.Origin, Index: int64(h.Index), GlobalIndex: int64(h.GlobalIndex)}
+	ref := &LogRef{Origin: h.Origin, Index: int64(h.Index), GlobalIndex: int64(cmp.Or(h.GlobalIndex, h.Index))}
 	if h.Kind == HitUnreadable {
 		a.wrong(j, UnreadableEntry, entry, h.FirstSeen, Finding{Log: ref, Evidence: []Evidence{leaf},
 			Summary:  fmt.Sprintf("entry %d of log %s mentions a watched name and cannot be decoded: %s", h.Index, h.Origin, oneLine(h.Problem, 300)),

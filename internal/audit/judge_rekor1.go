@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -14,8 +15,9 @@ type ShardFacts struct {
 	// Log is the name of the Rekor v1 as a whole, First the global index of the shard's first entry.
 	Log   string
 	First uint64
-	// Frozen says that another shard has followed it.
-	Frozen bool
+	// Frozen says that another shard has followed it, and EndedAt when that was first seen.
+	Frozen  bool
+	EndedAt time.Time
 }
 
 // Rekor1Facts is what the record holds of a Rekor v1 as a whole, which is read by name.
@@ -30,8 +32,20 @@ type Rekor1Facts struct {
 	// Requests counts what the log was asked, whatever for, on the last Day (UTC) on which it was.
 	Requests int
 	Day      time.Time
+	// Followed says that all of its shards are followed as well, and Windows are what was read of them otherwise.
+	Followed bool
+	Windows  []WindowFacts
 	// Failing is what could not be found out when it was last tried.
 	Failing []Failing
+}
+
+// WindowFacts is a window of a shard in the record.
+type WindowFacts struct {
+	// First is the global index of the shard's first entry.
+	First uint64
+	// WatchList names the list that its entries were looked at with.
+	WatchList string
+	Window
 }
 
 // SearchTally counts questions of one kind to the search index.
@@ -100,6 +114,10 @@ func standingOf(l LogFacts, standings map[string]LogStanding) LogStanding {
 		whole := standings[l.Shard.Log]
 		standing.Frozen = standing.Frozen || whole.Frozen || l.Shard.Frozen
 		standing.NotFollowed = standing.NotFollowed || whole.NotFollowed
+		standing.Why, standing.WatchList = cmp.Or(standing.Why, whole.Why), cmp.Or(standing.WatchList, whole.WatchList)
+		if standing.EndedAt.IsZero() {
+			standing.EndedAt = whole.EndedAt
+		}
 	}
 	return standing
 }

@@ -93,11 +93,15 @@ type Rekor1Reader struct {
 type rekor1Pass struct {
 	*Rekor1Reader
 	Rekor1Target
-	log     *rekor.V1Log
-	keys    *rekor.V1Keys
-	meter   *meter
-	trees   map[string]*heldTree // by origin
-	summary *Rekor1Summary
+	log   *rekor.V1Log
+	keys  *rekor.V1Keys
+	meter *meter
+	trees map[string]*heldTree // by origin
+	// earlier are the shards of the record, and listed those that the log listed, nil if it did not; unrelated are the
+	// checkpoints of these, by origin, that are not known to be of the trees held.
+	earlier, listed *rekor.V1Shards
+	unrelated       map[string]tlog.SignedCheckpoint
+	summary         *Rekor1Summary
 
 	// indexDown says that the search index does not answer in this pass, refusals how many questions in a row it refused.
 	indexDown bool
@@ -135,7 +139,7 @@ func (r *Rekor1Reader) Read(ctx context.Context, t Rekor1Target) (Rekor1Summary,
 
 // open prepares a pass from what the record holds.
 func (r *Rekor1Reader) open(ctx context.Context, t Rekor1Target, s *Rekor1Summary) (*rekor1Pass, error) {
-	p := &rekor1Pass{Rekor1Reader: r, Rekor1Target: t, trees: map[string]*heldTree{}, summary: s}
+	p := &rekor1Pass{Rekor1Reader: r, Rekor1Target: t, trees: map[string]*heldTree{}, unrelated: map[string]tlog.SignedCheckpoint{}, summary: s}
 	held, err := t.Store.Shards(ctx)
 	if err != nil {
 		return nil, err
@@ -151,6 +155,7 @@ func (r *Rekor1Reader) open(ctx context.Context, t Rekor1Target, s *Rekor1Summar
 		if o.Earlier, err = rekor.ShardsOf(checkpoints); err != nil {
 			return nil, fmt.Errorf("the record's shards of %s: %w", t.Name, err)
 		}
+		p.earlier = o.Earlier
 		// The host in the origins is the log's to choose, once.
 		o.Host, _, _ = rekor.TreeOf(checkpoints[0].Origin)
 	}

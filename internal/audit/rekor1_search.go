@@ -292,7 +292,7 @@ func (p *rekor1Pass) find(ctx context.Context, q rekor.V1Query, a rekor.V1Answer
 	}
 	f := Found{Entry: a.Entry, Match: q.Match(a.Entry)}
 	if hit, ok := p.Inspector.Entry(a.Entry.Index, a.Entry.Body); ok {
-		hit.LoggedAt = a.Entry.IntegratedTime
+		hit.GlobalIndex, hit.LoggedAt = a.Entry.GlobalIndex, a.Entry.IntegratedTime
 		f.Hit = &hit
 		p.summary.Hits++
 	}

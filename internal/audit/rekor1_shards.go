@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,7 +122,7 @@ func (p *rekor1Pass) readShards(ctx context.Context) error {
 	var bad *tlog.BadCheckpointError
 	switch {
 	case err == nil:
-		p.summary.Shards, p.summary.Size = len(list.Shards), list.Size()
+		p.summary.Shards, p.summary.Size, p.listed = len(list.Shards), list.Size(), list
 		return p.meetShards(ctx, list)
 	case ends(ctx, err):
 		return err
@@ -143,19 +142,27 @@ func (p *rekor1Pass) readShards(ctx context.Context) error {
 	return errGivenUp
 }
 
-// meetShards relates every shard of a list to the one held, and keeps those that are consistent.
+// meetShards relates every shard of a list to the one held, and keeps those that are consistent, up to the first that is not
+// known to be: to the record, a shard has ended once there is another after it.
 func (p *rekor1Pass) meetShards(ctx context.Context, list *rekor.V1Shards) error {
 	var seen []SeenShard
+	known := true
 	for i := range list.Shards {
 		shard := &list.Shards[i]
 		err := p.meet(ctx, shard.Checkpoint)
 		switch tree := p.trees[shard.Checkpoint.Origin]; {
+		case err == nil && !known:
+			tree.grown = false // it has no place in the record yet
 		case err == nil:
 			seen = append(seen, SeenShard{i, shard.Checkpoint})
 			tree.frozen, tree.grown = tree.frozen || list.Frozen(shard.TreeID), false
 		case ends(ctx, err):
 			return err
 		default:
+			known = false
+			if !errors.As(err, new(*contradictionError)) {
+				p.unrelated[shard.Checkpoint.Origin] = shard.Checkpoint
+			}
 			if err := p.notOfTheTree(ctx, shard.Checkpoint.Origin, err); err != nil {
 				return err
 			}
@@ -215,7 +222,7 @@ func (p *rekor1Pass) meet(ctx context.Context, cp tlog.SignedCheckpoint) error {
 	case m != nil && cp.Size < tree.checkpoint.Size:
 		m.Kind = tlog.KindRollback
 	case m == nil && larger && tree.frozen:
-		m = &tlog.Misbehaviour{Kind: tlog.KindFrozenGrew, Old: pieceOf(tree.checkpoint), New: pieceOf(cp),
+		m = &tlog.Misbehaviour{Kind: tlog.KindFrozenGrew, Old: tlog.EvidenceOf(tree.checkpoint), New: tlog.EvidenceOf(cp),
 			Detail: fmt.Sprintf("it grew from %d to %d entries after its end", tree.checkpoint.Size, cp.Size)}
 	}
 	if m != nil {
@@ -226,11 +233,6 @@ func (p *rekor1Pass) meet(ctx context.Context, cp tlog.SignedCheckpoint) error {
 	}
 	tree.take(cp)
 	return nil
-}
-
-// pieceOf is a checkpoint as evidence.
-func pieceOf(cp tlog.SignedCheckpoint) tlog.Evidence {
-	return tlog.Evidence{Size: cp.Size, Root: hex.EncodeToString(cp.Root[:]), Raw: cp.Raw}
 }
 
 // replicas is how often a proof is asked for that a server behind the same address may not be able to give yet.

@@ -35,8 +35,8 @@ type Log struct {
 	Kind string
 	// Start replaces Logs.Start; nil leaves it.
 	Start *LogStart
-	// Off leaves the log alone.
-	Off bool
+	// Off leaves the log alone; Asked says that it is asked for by name.
+	Off, Asked bool
 }
 
 // LogStart is an index, a moment, or the head of the log at first sight.
@@ -72,12 +72,14 @@ const (
 // How Rekor v1 is read.
 const (
 	RekorV1Indexed = "indexed" // entries that evidence or the search index name are fetched and proven
+	RekorV1Window  = "window"  // and the ranges in which certificates that matter were valid are read in full
+	RekorV1Full    = "full"    // every entry
 	RekorV1Off     = modeOff
 )
 
 // RekorV1Modes are the ways to read Rekor v1.
 func RekorV1Modes() []string {
-	return []string{RekorV1Indexed, RekorV1Off}
+	return []string{RekorV1Indexed, RekorV1Window, RekorV1Full, RekorV1Off}
 }
 
 type (
@@ -110,7 +112,7 @@ type rawMode struct {
 
 type rawRekorV1 struct {
 	At   position   `yaml:"-"`
-	Mode rekor1Text `yaml:"mode" jsonschema:"required" example:"mode: indexed" jsonschema_description:"indexed: what evidence or the search index names is fetched and proven, the default. off: nothing is."`
+	Mode rekor1Text `yaml:"mode" jsonschema:"required" example:"mode: indexed" jsonschema_description:"indexed: what evidence or the search index names is fetched and proven, the default. window: the ranges in which certificates that matter were valid are read in full too. full: every entry is read, for private and small logs. off: nothing is."`
 }
 
 type rawLog struct {
@@ -231,7 +233,7 @@ func (r *resolver) logs(raw *rawLogs, allowHTTP []string) Logs {
 			log.Start = &start
 		}
 		if follow, ok := item.value.Mode.parse(r.reporter); ok {
-			log.Off = !follow
+			log.Off, log.Asked = !follow, follow
 		}
 		each[log.Origin] = log
 	}
@@ -283,7 +285,10 @@ func showLogs(l Logs) shownLogs {
 	}
 	shown := shownLogs{Start: l.Start.String(), CT: mode(l.CT), Witnesses: l.Witnesses, RekorV1: shownMode{l.RekorV1}, RekorV2: shownMode{mode(l.RekorV2)}, Each: map[string]shownLog{}}
 	for _, log := range l.Each {
-		s := shownLog{URL: log.URL, Kind: log.Kind, Mode: mode(!log.Off)}
+		s := shownLog{URL: log.URL, Kind: log.Kind}
+		if log.Off || log.Asked {
+			s.Mode = mode(log.Asked)
+		}
 		if log.Start != nil {
 			s.Start = log.Start.String()
 		}

@@ -13,7 +13,7 @@ func TestLogsAreReadWithTheirOverrides(t *testing.T) {
 logs:
   start: 2026-11-01
   ct: off
-  rekor_v1: {mode: off}
+  rekor_v1: {mode: window}
   witnesses: [witness.example.org+624843b5+AYbK2oWcr3M5ArgP1jUGyCb23N2p7uTbDI13qCtqjcNy]
   rekor_v2: {mode: follow}
   each:
@@ -24,7 +24,7 @@ logs:
 		t.Fatal(err)
 	}
 	five := LogStart{Index: 12345}
-	want := Logs{Start: LogStart{At: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}, CT: false, RekorV1: "off", RekorV2: true, Witnesses: []string{"witness.example.org+624843b5+AYbK2oWcr3M5ArgP1jUGyCb23N2p7uTbDI13qCtqjcNy"}, Each: []Log{
+	want := Logs{Start: LogStart{At: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}, CT: false, RekorV1: "window", RekorV2: true, Witnesses: []string{"witness.example.org+624843b5+AYbK2oWcr3M5ArgP1jUGyCb23N2p7uTbDI13qCtqjcNy"}, Each: []Log{
 		{Origin: "log2025-1.rekor.sigstore.dev", URL: "http://127.0.0.1:8080", Kind: "rekor-v2", Start: &five},
 		{Origin: "old.example.org", Off: true},
 	}}
@@ -45,7 +45,7 @@ func TestBadLogsAreReported(t *testing.T) {
 		"logs: {start: 2026-13-01}":                `monitor.yaml:1:15: logs.start: "2026-13-01" is not a place in a log; write head, zero, an index such as 1000000, or a day such as 2026-11-01`,
 		"logs: {witnesses: [example.org+a]}":       `monitor.yaml:1:20: logs.witnesses[0]: "example.org+a" is not the key of a witness; write NAME+HASH+KEY, as the witness publishes it`,
 		"logs: {ct: on}":                           `monitor.yaml:1:12: logs.ct: "on" is not a mode; write one of follow, off`,
-		"logs: {rekor_v1: {mode: tail}}":           `monitor.yaml:1:25: logs.rekor_v1.mode: "tail" is not a mode; write one of indexed, off`,
+		"logs: {rekor_v1: {mode: tail}}":           `monitor.yaml:1:25: logs.rekor_v1.mode: "tail" is not a mode; write one of indexed, window, full, off`,
 		"logs: {each: {'https://x': {mode: off}}}": `monitor.yaml:1:15: logs.each["https://x"]: "https://x" is not a log's origin; write the log's name without a scheme, such as log2025-1.rekor.sigstore.dev`,
 		"logs: {each: {x: {kind: ct-v1}}}":         `monitor.yaml:1:25: logs.each.x.kind: "ct-v1" is not a kind of log; write one of rekor-v1, rekor-v2, ct-rfc6962, ct-static`,
 	} {

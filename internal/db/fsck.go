@@ -20,7 +20,7 @@ import (
 // hold. It counts what it looked at, by kind. Whether attestations still verify is not for the record to tell.
 func (db *DB) Fsck(ctx context.Context, problem func(string)) (map[string]int, error) {
 	f := &fsck{ctx: ctx, db: db, counts: map[string]int{}, report: func(format string, args ...any) { problem(fmt.Sprintf(format, args...)) }}
-	for _, check := range []func() error{f.pragmas, f.provenances, f.certificates, f.entries, f.hits, f.provenHits, f.entryChecks, f.gossip, f.logs, f.promises, f.findings, f.outbox} {
+	for _, check := range []func() error{f.pragmas, f.provenances, f.certificates, f.entries, f.hits, f.provenHits, f.windows, f.entryChecks, f.gossip, f.logs, f.promises, f.findings, f.outbox} {
 		if err := check(); err != nil {
 			return f.counts, fmt.Errorf("checking the record: %w", explain(err))
 		}
@@ -145,17 +145,19 @@ func (f *fsck) leaf(origin string, index int64, want string, leaf []byte) {
 }
 
 func (f *fsck) hits() error {
-	return f.each(`SELECT l.origin, h.tree_index, h.leaf_hash, h.leaf, l.start_index, l.read_index FROM hits h JOIN logs l ON l.id = h.log_id WHERE h.proof IS NULL`, func(rows *sql.Rows) error {
+	return f.each(`SELECT l.origin, h.tree_index, h.leaf_hash, h.leaf, l.start_index, l.read_index, `+fmt.Sprintf(inWindow, "h")+` FROM hits h JOIN logs l ON l.id = h.log_id WHERE h.proof IS NULL`, func(rows *sql.Rows) error {
 		var origin, want string
-		var index, start, read int64
+		var index, read int64
+		var start sql.NullInt64
 		var leaf []byte
-		if err := rows.Scan(&origin, &index, &want, &leaf, &start, &read); err != nil {
+		var windowed bool
+		if err := rows.Scan(&origin, &index, &want, &leaf, &start, &read, &windowed); err != nil {
 			return err
 		}
 		f.counts["hits"]++
 		f.leaf(origin, index, want, leaf)
-		if index < start || index >= read {
-			f.report("entry %d of log %s is outside of what was read, %d to %d", index, origin, start, read)
+		if !windowed && (!start.Valid || index < start.Int64 || index >= read) {
+			f.report("entry %d of log %s is outside of what was read, %d to %d", index, origin, start.Int64, read)
 		}
 		return nil
 	})

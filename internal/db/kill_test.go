@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -69,11 +70,18 @@ var kills = map[string]func(*DB) error{
 	"db/found-uncommitted":  killRekor1("db/found-uncommitted"),
 }
 
+// allKills are kills, and those of windows.
+func allKills() map[string]func(*DB) error {
+	all := maps.Clone(kills)
+	maps.Copy(all, windowKills)
+	return all
+}
+
 // otherLogName is a log that was read, and proven, with another watch list.
 var otherLogName = LogName{Origin: "other.example", Kind: "rekor-v2", KeyID: "2d", URL: "https://other.example"}
 
 // beforeTheKill makes a record with a project of one file, a finding, a log that was read but not proven, one that was
-// proven with another watch list, two certificates of which one's promises were read, and a Rekor v1.
+// proven with another watch list, two certificates of which one's promises were read, a Rekor v1, and windows of a shard.
 func beforeTheKill(t *testing.T, path string) {
 	t.Helper()
 	db, err := Open(context.Background(), path)
@@ -101,6 +109,7 @@ func beforeTheKill(t *testing.T, path string) {
 		func() error { return l.Advance(context.Background(), hour(3), batch(0, 3)) },
 		func() error { return shownBeforeTheKill(db) },
 		func() error { return withRekor1(db) },
+		func() error { return queueWindows(db) },
 		db.Close,
 	} {
 		if err := do(); err != nil {
@@ -136,7 +145,7 @@ func failpoints(t *testing.T) []string {
 
 func TestKilledBeforeItsCommitAWriteLeavesTheRecordAsItWas(t *testing.T) {
 	var tested []string
-	for name := range kills {
+	for name := range allKills() {
 		tested = append(tested, name)
 	}
 	slices.Sort(tested)

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -300,7 +301,7 @@ func (l *Log) saveHit(ctx context.Context, tx *sql.Tx, now time.Time, index uint
 	if h.Kind == audit.HitEntry {
 		if err := tx.QueryRowContext(ctx, `INSERT INTO entries (log_id, origin, tree_index, global_index, leaf_hash, kind, api_version, body, first_seen)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin, tree_index, leaf_hash) DO UPDATE SET kind = excluded.kind RETURNING id`,
-			l.keyID, l.origin, index, index, hash, h.EntryKind, h.APIVersion, h.Leaf, micros(now)).Scan(&entry); err != nil {
+			l.keyID, l.origin, index, cmp.Or(h.GlobalIndex, index), hash, h.EntryKind, h.APIVersion, h.Leaf, micros(now)).Scan(&entry); err != nil {
 			return err
 		}
 	}
@@ -324,7 +325,9 @@ func (l *Log) saveHit(ctx context.Context, tx *sql.Tx, now time.Time, index uint
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO hits (log_id, tree_index, leaf_hash, leaf, kind, class, project, san, chained, entry_id, certificate_id, body, logged_at, first_seen)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (log_id, tree_index, leaf_hash) DO UPDATE SET class = excluded.class, project = excluded.project, body = excluded.body`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (log_id, tree_index, leaf_hash) DO UPDATE SET class = excluded.class, project = excluded.project,
+			logged_at = coalesce(excluded.logged_at, logged_at),
+			body = CASE WHEN excluded.logged_at IS NULL AND logged_at IS NOT NULL THEN json_set(excluded.body, '$.logged_at', json_extract(body, '$.logged_at')) ELSE excluded.body END`,
 		l.id, index, hash, h.Leaf, h.Kind, h.Class, h.Project, h.SAN(), h.Chained(), entry, certificate, string(body), micros(h.LoggedAt), micros(now))
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
@@ -64,13 +65,13 @@ func (l *Log) endIncidents(ctx context.Context, tx *sql.Tx, now time.Time, kinds
 // forgetUnproven takes back what was read since the last proof: hits, and the entries and certificates that are known from
 // them alone.
 func (l *Log) forgetUnproven(ctx context.Context, tx *sql.Tx) error {
-	const void = `log_id = ?1 AND tree_index >= (SELECT proven_index FROM logs WHERE id = ?1) AND proof IS NULL`
+	void := `hits.log_id = ?1 AND hits.tree_index >= (SELECT proven_index FROM logs WHERE id = ?1) AND NOT ` + fmt.Sprintf(inWindow, "hits") + ` AND hits.proof IS NULL`
 	entries, err := ids(ctx, tx, `SELECT entry_id FROM hits WHERE entry_id IS NOT NULL AND `+void, l.id)
 	if err != nil {
 		return err
 	}
 	certificates, err := ids(ctx, tx, `SELECT certificate_id FROM hits WHERE certificate_id IS NOT NULL AND `+void+`
-		UNION SELECT e.certificate_id FROM entry_certificates e JOIN hits h ON h.entry_id = e.entry_id WHERE `+void, l.id)
+		UNION SELECT e.certificate_id FROM entry_certificates e JOIN hits ON hits.entry_id = e.entry_id WHERE `+void, l.id)
 	if err != nil {
 		return err
 	}

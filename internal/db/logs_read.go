@@ -104,8 +104,9 @@ type HitFilter struct {
 	Unproven bool
 }
 
-// provenHit says that a verified root commits to a hit: that of the range that was read, or that of its own proof.
-const provenHit = `(h.tree_index < l.proven_index OR h.proof IS NOT NULL)`
+// provenHit is true of a hit h, in a log l, that a verified root commits to: that of the range that was read, of its own proof,
+// or of a window.
+var provenHit = `(h.tree_index < l.proven_index OR h.proof IS NOT NULL OR ` + fmt.Sprintf(inWindow, "h") + `)`
 
 // Hits calls fn for each hit that passes the filter, by log and index.
 func (db *DB) Hits(ctx context.Context, filter HitFilter, fn func(audit.HitFacts) error) error {
@@ -135,7 +136,7 @@ func (db *DB) Hits(ctx context.Context, filter HitFilter, fn func(audit.HitFacts
 	if !filter.Unproven {
 		where = append(where, provenHit)
 	}
-	rows, err := db.r.QueryContext(ctx, `SELECT l.origin, h.tree_index, coalesce(json_extract(h.proof, '$.global_index'), h.tree_index), h.leaf_hash, h.leaf, h.body, h.first_seen, `+provenHit+` FROM hits h JOIN logs l ON l.id = h.log_id
+	rows, err := db.r.QueryContext(ctx, `SELECT l.origin, h.tree_index, h.leaf_hash, h.leaf, h.body, h.first_seen, `+provenHit+` FROM hits h JOIN logs l ON l.id = h.log_id
 		WHERE `+strings.Join(where, " AND ")+` ORDER BY l.origin, h.tree_index`, args...)
 	if err != nil {
 		return fmt.Errorf("hits in the record: %w", err)
@@ -145,7 +146,7 @@ func (db *DB) Hits(ctx context.Context, filter HitFilter, fn func(audit.HitFacts
 		var h audit.HitFacts
 		var body string
 		var first sql.NullInt64
-		if err := rows.Scan(&h.Origin, &h.Index, &h.GlobalIndex, &h.LeafHash, &h.Leaf, &body, &first, &h.Proven); err != nil {
+		if err := rows.Scan(&h.Origin, &h.Index, &h.LeafHash, &h.Leaf, &body, &first, &h.Proven); err != nil {
 			return fmt.Errorf("hits in the record: %w", err)
 		}
 		if err := json.Unmarshal([]byte(body), &h.LogHit); err != nil {

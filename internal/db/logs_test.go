@@ -371,7 +371,7 @@ func TestHitsAreFilteredAndComeBackWhole(t *testing.T) {
 		}
 	}
 	err := db.Hits(ctx, HitFilter{Projects: []string{"onnx"}, Until: hour(1)}, func(h audit.HitFacts) error {
-		want := audit.HitFacts{Origin: "log.example", Index: h.Index, GlobalIndex: h.Index, LeafHash: fmt.Sprintf("%x", tlog.LeafHash(leaf(h.Index))), FirstSeen: noon, Proven: true, LogHit: hit(h.Index)}
+		want := audit.HitFacts{Origin: "log.example", Index: h.Index, LeafHash: fmt.Sprintf("%x", tlog.LeafHash(leaf(h.Index))), FirstSeen: noon, Proven: true, LogHit: hit(h.Index)}
 		if diff := cmp.Diff(want, h); diff != "" {
 			t.Error(diff)
 		}

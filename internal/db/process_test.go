@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}
 	job := jobs[name]
 	if kill, ok := strings.CutPrefix(name, "kill:"); ok {
-		job = func(path string) error { return withRecord(path, kills[kill]) }
+		job = func(path string) error { return withRecord(path, allKills()[kill]) }
 	}
 	if err := job(os.Getenv(envPath)); err != nil {
 		fmt.Fprintln(os.Stderr, err)

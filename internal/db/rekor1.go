@@ -25,6 +25,8 @@ type Rekor1 struct {
 	name string
 	url  string
 	key  string // hex id of the first of its keys
+	// ShardsFollowed says that its shards are followed too: whether they can be read is then for their followers to say.
+	ShardsFollowed bool
 }
 
 var _ audit.Rekor1Store = (*Rekor1)(nil)
@@ -137,9 +139,9 @@ func (r *Rekor1) saw(ctx context.Context, tx *sql.Tx, now time.Time, cp tlog.Sig
 	if err != nil {
 		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE logs SET checked_at = ?1, failing_since = NULL, failure = '',
+	_, err = tx.ExecContext(ctx, `UPDATE logs SET checked_at = ?1, failing_since = CASE WHEN ?5 THEN failing_since END, failure = CASE WHEN ?5 THEN failure ELSE '' END,
 		latest_id = CASE WHEN ?2 >= coalesce((SELECT size FROM checkpoints WHERE id = latest_id), 0) THEN ?3 ELSE latest_id END WHERE id = ?4`,
-		micros(now), cp.Size, id, shard)
+		micros(now), cp.Size, id, shard, r.ShardsFollowed)
 	return shard, err
 }
 

@@ -14,12 +14,14 @@ import (
 // rekor1Facts adds what is known of a Rekor v1, or of whose shard a log is.
 func (db *DB) rekor1Facts(ctx context.Context, id int64, l *audit.LogFacts) error {
 	shard := audit.ShardFacts{}
+	var ended sql.NullInt64
 	err := db.r.QueryRowContext(ctx, `SELECT w.origin, s.position < (SELECT max(position) FROM rekor1_shards o WHERE o.log_id = s.log_id),
-		(SELECT coalesce(sum(c.size), 0) FROM rekor1_shards o JOIN logs ol ON ol.id = o.shard_id JOIN checkpoints c ON c.id = ol.latest_id WHERE o.log_id = s.log_id AND o.position < s.position)
-		FROM rekor1_shards s JOIN logs w ON w.id = s.log_id WHERE s.shard_id = ?`, id).Scan(&shard.Log, &shard.Frozen, &shard.First)
+		(SELECT coalesce(sum(c.size), 0) FROM rekor1_shards o JOIN logs ol ON ol.id = o.shard_id JOIN checkpoints c ON c.id = ol.latest_id WHERE o.log_id = s.log_id AND o.position < s.position),
+		(SELECT min(c.first_seen) FROM rekor1_shards o JOIN logs ol ON ol.id = o.shard_id JOIN checkpoints c ON c.origin = ol.origin WHERE o.log_id = s.log_id AND o.position > s.position)
+		FROM rekor1_shards s JOIN logs w ON w.id = s.log_id WHERE s.shard_id = ?`, id).Scan(&shard.Log, &shard.Frozen, &shard.First, &ended)
 	switch {
 	case err == nil:
-		l.Shard = &shard
+		shard.EndedAt, l.Shard = instant(ended), &shard
 		return nil
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
@@ -27,9 +29,10 @@ func (db *DB) rekor1Facts(ctx context.Context, id int64, l *audit.LogFacts) erro
 	f := &audit.Rekor1Facts{Entries: map[audit.EntryOutcome]int{}, Gossip: map[string]int{}}
 	var probed, due, day sql.NullInt64
 	err = db.r.QueryRowContext(ctx, `SELECT r.subject, r.subject_why, r.probed_at, r.probe_due, q.day, coalesce(q.requests, 0),
-		(SELECT coalesce(sum(c.size), 0) FROM rekor1_shards s JOIN logs o ON o.id = s.shard_id JOIN checkpoints c ON c.id = o.latest_id WHERE s.log_id = r.log_id)
+		(SELECT coalesce(sum(c.size), 0) FROM rekor1_shards s JOIN logs o ON o.id = s.shard_id JOIN checkpoints c ON c.id = o.latest_id WHERE s.log_id = r.log_id),
+		(SELECT coalesce(min(o.start_index IS NOT NULL), 0) FROM rekor1_shards s JOIN logs o ON o.id = s.shard_id WHERE s.log_id = r.log_id)
 		FROM rekor1_logs r LEFT JOIN rekor1_requests q ON q.log_id = r.log_id WHERE r.log_id = ? ORDER BY q.day DESC LIMIT 1`, id).
-		Scan(&f.Subject.Subject, &f.Subject.Why, &probed, &due, &day, &f.Requests, &f.Size)
+		Scan(&f.Subject.Subject, &f.Subject.Why, &probed, &due, &day, &f.Requests, &f.Size, &f.Followed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // a shard that the log does not list
 	}
@@ -41,7 +44,7 @@ func (db *DB) rekor1Facts(ctx context.Context, id int64, l *audit.LogFacts) erro
 		f.Day = time.Unix(day.Int64*secondsADay, 0).UTC()
 	}
 	l.Rekor1 = f
-	return errors.Join(db.searchTallies(ctx, id, f), db.evidenceTallies(ctx, id, f))
+	return errors.Join(db.searchTallies(ctx, id, f), db.evidenceTallies(ctx, id, f), db.shardWindows(ctx, id, f))
 }
 
 // searchTallies counts the questions to the search index.

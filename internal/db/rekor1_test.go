@@ -288,3 +288,61 @@ func TestWhatWasFoundByNameSurvivesARewind(t *testing.T) {
 		t.Errorf("shards: %+v, %v", shards, err)
 	}
 }
+
+// TestWhatAFollowerCouldNotReadIsNotTakenBackByAListOfShards has a shard fail that its log still lists.
+func TestWhatAFollowerCouldNotReadIsNotTakenBackByAListOfShards(t *testing.T) {
+	ctx := context.Background()
+	db, r := rekor1Record(t)
+	shard, err := db.Log(ctx, LogName{Origin: shardOrigin, Kind: kindRekor1, KeyID: "c0ff", URL: "https://rekor1.example"}, "list 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		followed bool
+		since    time.Time
+	}{{true, hour(2)}, {false, time.Time{}}} {
+		r.ShardsFollowed = c.followed
+		if err := errors.Join(shard.Failed(ctx, hour(2), "503"), r.SawShards(ctx, hour(3), []audit.SeenShard{{Position: 1, Checkpoint: shardNote(shardOrigin, 5)}})); err != nil {
+			t.Fatal(err)
+		}
+		logs, err := db.Logs(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range logs {
+			if l.Origin == shardOrigin && (!l.FailingSince.Equal(c.since) || (l.Failure == "") != c.since.IsZero()) {
+				t.Errorf("followed: %t: it fails since %s: %q", c.followed, l.FailingSince, l.Failure)
+			}
+		}
+	}
+}
+
+// TestAnEntryThatIsFoundAndThenReadKeepsWhatItsNameGave reads over an entry that was found by name before.
+func TestAnEntryThatIsFoundAndThenReadKeepsWhatItsNameGave(t *testing.T) {
+	ctx := context.Background()
+	db, r := rekor1Record(t)
+	found := hit(0)
+	found.GlobalIndex, found.LoggedAt = 3, noon
+	if err := r.SaveFound(ctx, hour(5), 1, "list 1", []audit.Found{{Entry: shardEntry(), Match: rekor.V1Confirmed, Hit: &found}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	shard, err := db.Log(ctx, LogName{Origin: shardOrigin, Kind: kindRekor1, KeyID: "c0ff", URL: "https://rekor1.example"}, "list 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := batch(0, 1)
+	read.Hits[0].Hit.GlobalIndex, read.Hits[0].Hit.LoggedAt, read.Hits[0].Hit.Class = 3, time.Time{}, "owner"
+	void := &tlog.Misbehaviour{Kind: tlog.KindEntriesMismatch, Detail: "another tree"}
+	if err := errors.Join(shard.Begin(ctx, hour(6), 0, nil, shardNote(shardOrigin, 4)), shard.Advance(ctx, hour(6), read), shard.Misbehaved(ctx, hour(6), void)); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if err := db.Hits(ctx, HitFilter{Origins: []string{shardOrigin}}, func(h audit.HitFacts) error {
+		if n++; h.GlobalIndex != 3 || !h.LoggedAt.Equal(noon) || h.Class != "owner" || !h.Proven {
+			t.Errorf("%+v", h)
+		}
+		return nil
+	}); err != nil || n != 1 {
+		t.Errorf("%d hits, %v", n, err)
+	}
+}

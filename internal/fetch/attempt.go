@@ -130,8 +130,9 @@ func (c *cappedReader) Read(p []byte) (int, error) {
 
 // count notes a request to a host.
 func (c *Client) count(host string) {
+	now := c.o.Clock.Now().UTC()
 	c.mu.Lock()
-	c.requests[strings.ToLower(host)]++
+	c.spent[spending{strings.ToLower(host), now.Format(time.DateOnly)}]++
 	c.mu.Unlock()
 }
 

@@ -17,11 +17,14 @@ type Budget struct {
 	Per      time.Duration
 	// Burst is how many requests may follow each other at once; 0 is a tenth of Requests, at least one.
 	Burst int
+	// Adaptive takes the budget for a ceiling: below it, the client finds out what the host bears.
+	Adaptive bool
 }
 
 // host is what a client remembers of one host.
 type host struct {
-	limiter *rate.Limiter
+	limiter  *rate.Limiter
+	adaptive *adaptive // nil for a fixed budget
 
 	mu        sync.Mutex
 	notBefore time.Time
@@ -39,6 +42,7 @@ func (c *Client) host(name string) *host {
 			b = c.o.DefaultBudget
 		}
 		h = &host{limiter: b.limiter()}
+		h.adaptive = newAdaptive(b, h.limiter, c.o.Clock.Now())
 		c.hosts[name] = h
 	}
 	return h

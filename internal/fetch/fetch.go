@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -51,6 +50,9 @@ type Request struct {
 	Accept  string
 	Headers map[string]string
 	Body    []byte
+	// ReadOnly says that the request changes nothing at the server although its method may, as a question does that is too
+	// long for an address: it is tried again as a GET is.
+	ReadOnly bool
 	// ETag asks whether that version is still current (If-None-Match).
 	ETag string
 	// MaxBytes caps the answer, decompressed. Required.
@@ -82,9 +84,9 @@ type Client struct {
 	o    Options
 	http *http.Client
 
-	mu       sync.Mutex
-	hosts    map[string]*host
-	requests map[string]int64
+	mu    sync.Mutex
+	hosts map[string]*host
+	spent map[spending]int64
 }
 
 // New returns a client.
@@ -110,7 +112,7 @@ func New(o Options) *Client {
 	if o.Transport == nil {
 		o.Transport = newTransport()
 	}
-	c := &Client{o: o, hosts: map[string]*host{}, requests: map[string]int64{}}
+	c := &Client{o: o, hosts: map[string]*host{}, spent: map[spending]int64{}}
 	c.http = &http.Client{Transport: o.Transport, CheckRedirect: c.checkRedirect}
 	return c
 }
@@ -120,9 +122,11 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Requests counts the requests made so far, by host, retries and redirects included.
 func (c *Client) Requests() map[string]int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.requests)
+	all := map[string]int64{}
+	for _, u := range c.Usage() {
+		all[u.Host] += u.Requests
+	}
+	return all
 }
 
 // Do makes a request, with retries, and reads the answer. A status of 400 or above is a *StatusError, after the last
@@ -166,7 +170,9 @@ func (c *Client) do(ctx context.Context, q Request, timeout time.Duration, read 
 		if err := h.wait(ctx, c.o.Clock); err != nil {
 			return nil, stopped(ctx, q.Method, u)
 		}
+		began := c.o.Clock.Now()
 		r, err := c.attempt(ctx, q, u, timeout, read)
+		h.adaptive.answered(began, c.o.Clock.Now(), err)
 		if err == nil {
 			return r, nil
 		}
@@ -180,7 +186,7 @@ func (c *Client) do(ctx context.Context, q Request, timeout time.Duration, read 
 			const longest = 24 * time.Hour
 			c.host(status.host).rest(c.o.Clock.Now().Add(min(status.RetryAfter, longest)))
 		}
-		wait, again := c.again(q.Method, err, attempt)
+		wait, again := c.again(q, err, attempt)
 		if !again {
 			return nil, attempted(err, attempt)
 		}
@@ -201,7 +207,7 @@ func stopped(ctx context.Context, method string, u *url.URL) error {
 }
 
 // again says whether an attempt that failed is worth another, and after how long.
-func (c *Client) again(method string, err error, attempt int) (time.Duration, bool) {
+func (c *Client) again(q Request, err error, attempt int) (time.Duration, bool) {
 	if attempt >= c.o.MaxAttempts {
 		return 0, false
 	}
@@ -213,7 +219,7 @@ func (c *Client) again(method string, err error, attempt int) (time.Duration, bo
 			return 0, false
 		}
 		// What changes something may have taken effect, unless the server says that it did not look at it.
-		if !idempotent(method) && status.Status != http.StatusTooManyRequests && status.Status != http.StatusServiceUnavailable {
+		if !q.repeatable() && status.Status != http.StatusTooManyRequests && status.Status != http.StatusServiceUnavailable {
 			return 0, false
 		}
 		if status.RetryAfter > c.o.MaxWait {
@@ -222,7 +228,7 @@ func (c *Client) again(method string, err error, attempt int) (time.Duration, bo
 		if status.RetryAfter > 0 {
 			return status.RetryAfter, true
 		}
-	case errors.As(err, &final), !idempotent(method):
+	case errors.As(err, &final), !q.repeatable():
 		return 0, false
 	}
 	// Exponential with full jitter: clients that failed together do not come back together.
@@ -230,8 +236,10 @@ func (c *Client) again(method string, err error, attempt int) (time.Duration, bo
 	return time.Duration(c.o.Rand() * float64(ceiling)), true
 }
 
-// idempotent are the methods that may be repeated (RFC 9110 §9.2.2) and that this client knows.
-func idempotent(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+// repeatable are the methods that may be repeated (RFC 9110 §9.2.2) and that this client knows, and what says so of itself.
+func (q *Request) repeatable() bool {
+	return q.ReadOnly || q.Method == http.MethodGet || q.Method == http.MethodHead
+}
 
 // retried are the statuses that may be different a moment later.
 func retried(status int) bool {

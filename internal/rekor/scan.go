@@ -111,6 +111,15 @@ func (s *Scanner) scanCanonical(body []byte, b *scratch) (matched, canonical boo
 		c.expect(`,"signatures":[`)
 		c.list(c.dsseSignature)
 		c.expect(`]}}`)
+	case c.literal(`{"apiVersion":"0.0.2","kind":"intoto","spec":{"content":{"envelope":{"payloadType":"`):
+		c.plain()
+		c.expect(`,"signatures":[`)
+		c.list(c.intotoSignature)
+		c.expect(`]},"hash":`)
+		c.hexHash()
+		c.expect(`,"payloadHash":`)
+		c.hexHash()
+		c.expect(`}}}`)
 	default:
 		return false, false
 	}
@@ -196,6 +205,16 @@ func (c *cursor) word() {
 	}
 }
 
+// plain reads the rest of a string of printable ASCII without escapes.
+func (c *cursor) plain() {
+	for _, b := range c.string() {
+		if b < ' ' || b > '~' || b == '\\' {
+			c.bad = true
+			return
+		}
+	}
+}
+
 func (c *cursor) hexHash() {
 	c.expect(`{"algorithm":"`)
 	c.word()
@@ -244,6 +263,19 @@ func (c *cursor) dsseSignature() {
 	c.base64()
 	c.expect(`,"verifier":"`)
 	c.pem()
+	c.expect(`}`)
+}
+
+func (c *cursor) intotoSignature() {
+	if c.literal(`{"keyid":"`) {
+		c.plain()
+		c.expect(`,"publicKey":"`)
+	} else {
+		c.expect(`{"publicKey":"`)
+	}
+	c.pem()
+	c.expect(`,"sig":"`)
+	c.base64()
 	c.expect(`}`)
 }
 

@@ -231,6 +231,9 @@ func FuzzScan(f *testing.F) {
 	f.Add(bytes.ReplaceAll(tiled, []byte("/"), []byte(`\/`)))
 	f.Add(bytes.Replace(tiled, []byte(`"kind"`), []byte(`"Kind":1,"kind"`), 1))
 	f.Add(bytes.Replace(v1, []byte(`"content"`), []byte(`"content":"\"","content"`), 1))
+	for _, body := range v1Bodies(pem64("CERTIFICATE", cert)) {
+		f.Add(body)
+	}
 	addReal(f)
 	s := NewScanner(w)
 	f.Fuzz(func(t *testing.T, body []byte) {

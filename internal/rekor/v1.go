@@ -42,6 +42,8 @@ type V1Log struct {
 
 	mu     sync.Mutex
 	shards *V1Shards // the most that was seen so far; nil before
+
+	buffers v1Buffers // of pages that were released
 }
 
 // v1Path is where Rekor v1 has its API (rekor, openapi.yaml, "basePath").
@@ -86,13 +88,18 @@ func (l *V1Log) get(ctx context.Context, path string, query url.Values, limit in
 
 // post asks a question that does not fit in an address. It changes nothing at the log either.
 func (l *V1Log) post(ctx context.Context, path string, question any, limit int64) ([]byte, error) {
+	return l.ask(ctx, path, question, limit, nil)
+}
+
+// ask is post with memory that the answer is read into, if it is large enough.
+func (l *V1Log) ask(ctx context.Context, path string, question any, limit int64, buffer []byte) ([]byte, error) {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := l.o.Fetch.Do(ctx, fetch.Request{
 		Method: http.MethodPost, URL: l.base + path, Body: body, Headers: map[string]string{"Content-Type": mediaJSON},
-		Accept: mediaJSON, ContentTypes: []string{mediaJSON}, MaxBytes: limit,
+		Accept: mediaJSON, ContentTypes: []string{mediaJSON}, MaxBytes: limit, ReadOnly: true, Buffer: buffer,
 	})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/sigstore/rekor/pkg/generated/models"
 
 	"github.com/rekoncile/rekoncile/internal/tlog"
@@ -53,12 +54,20 @@ func FuzzV1Page(f *testing.F) {
 	tree := w.trees[1]
 	f.Add(mustJSON(f, []models.LogEntry{w.entry(9), w.entry(7), w.entry(8)}), 3)
 	f.Add(mustJSON(f, []models.LogEntry{w.entry(7)}), 2)
+	f.Add(bytes.Replace(mustJSON(f, []models.LogEntry{w.entry(7)}), []byte(`"checkpoint":"`), []byte(`"checkpoint":"\",\"hashes\":[`), 1), 1)
 	f.Fuzz(func(t *testing.T, raw []byte, n int) {
 		n = n&7 + 1
-		leaves, err := parseV1Page(raw, 7, n, uint64(tree.id), w.keys)
+		// What is read without a parser is what a parser reads, if it reads it.
+		parsed, parseErr := parseV1Entries[v1Leaf](raw, n)
+		scanned, ok := (&v1Buffer{answer: raw}).scan(n)
+		if diff := cmp.Diff(parsed, scanned, cmp.AllowUnexported(v1Keyed[v1Leaf]{})); ok && parseErr == nil && diff != "" {
+			t.Fatalf("(- parsed, + scanned):\n%s", diff)
+		}
+		page, err := parseV1Page(raw, 7, n, uint64(tree.id), w.keys)
 		if err != nil {
 			return
 		}
+		leaves := page.Leaves
 		if len(leaves) == 0 || len(leaves) > n {
 			t.Fatalf("%d leaves of %d", len(leaves), n)
 		}

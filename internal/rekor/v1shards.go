@@ -87,7 +87,9 @@ func (s *V1Shards) Locate(global uint64) (shard *V1Shard, treeIndex uint64) {
 // shard.
 type V1ShardsError struct {
 	Earlier, Later *V1Shards
-	Why            string
+	// Position is the place, in both lists, of the shards that do not go together.
+	Position int
+	Why      string
 }
 
 func (e *V1ShardsError) Error() string {
@@ -101,14 +103,16 @@ func (s *V1Shards) Follows(earlier *V1Shards) error {
 	if earlier == nil {
 		return nil
 	}
+	position := 0
 	contradiction := func(format string, args ...any) error {
-		return &V1ShardsError{Earlier: earlier, Later: s, Why: fmt.Sprintf(format, args...)}
+		return &V1ShardsError{Earlier: earlier, Later: s, Position: position, Why: fmt.Sprintf(format, args...)}
 	}
 	older, newer := earlier, s
 	if len(older.Shards) > len(newer.Shards) {
 		older, newer = newer, older
 	}
 	for i := range older.Shards {
+		position = i
 		was, is := &older.Shards[i], &newer.Shards[i]
 		frozen, freezes := was != older.Active(), is != newer.Active()
 		switch a, b := was.Checkpoint, is.Checkpoint; {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json"
@@ -135,7 +134,8 @@ func (t *V1Tree) EntryAt(ctx context.Context, index uint64) (*V1Entry, error) {
 func (t *V1Tree) PageSize() uint64 { return v1PageSize }
 
 // Page implements [tlog.Source] with one request for at most ten entries, or with fewer where these are too long for one
-// answer. Its leaves are identified, by their global index and their UUID, and not proven.
+// answer. Its leaves are identified, by their global index and their UUID, and not proven. The error wraps [fs.ErrNotExist]
+// where the answer has none of them, as a replica's that lags.
 func (t *V1Tree) Page(ctx context.Context, from, to uint64) (tlog.Page, error) {
 	if from >= to {
 		return tlog.Page{}, fmt.Errorf("tree %d of %s: there is no page from entry %d to %d", t.id, t.log.base, from, to)
@@ -149,62 +149,4 @@ func (t *V1Tree) Page(ctx context.Context, from, to uint64) (tlog.Page, error) {
 		return tlog.Page{}, t.fail(err, "entries %d to %d", from, to)
 	}
 	return page, nil
-}
-
-func (t *V1Tree) page(ctx context.Context, from, to uint64) (tlog.Page, error) {
-	shards, shard, err := t.shard(ctx)
-	if err != nil {
-		return tlog.Page{}, err
-	}
-	if _, err := shards.Global(t.id, to-1); err != nil {
-		return tlog.Page{}, err
-	}
-	var q v1Question
-	for index := from; index < to; index++ {
-		q.LogIndexes = append(q.LogIndexes, shard.Offset+index)
-	}
-	raw, err := t.log.post(ctx, "/log/entries/retrieve", q, maxV1AnswerBytes)
-	if err != nil {
-		return tlog.Page{}, err
-	}
-	leaves, err := parseV1Page(raw, shard.Offset+from, len(q.LogIndexes), t.id, t.log.keys)
-	if err != nil {
-		return tlog.Page{}, err
-	}
-	return tlog.Page{First: from, Leaves: leaves, Bytes: int64(len(raw))}, nil
-}
-
-// parseV1Page reads the bodies of entries of one tree, n from a global index on, out of an answer whose order means
-// nothing. It may have fewer at the end, which a replica does not have yet, but none in between.
-func parseV1Page(raw []byte, first uint64, n int, treeID uint64, keys *V1Keys) ([][]byte, error) {
-	answers, err := parseV1Entries[v1Leaf](raw, n)
-	if err != nil {
-		return nil, err
-	}
-	leaves := make([][]byte, n)
-	for _, a := range answers {
-		position := a.entry.LogIndex - first // beyond n also where it wraps around
-		id := V1ID{TreeID: treeID, LeafHash: tlog.LeafHash(a.entry.Body)}
-		switch {
-		case position >= uint64(n):
-			return nil, fmt.Errorf("its answer has entry %d, which was not asked for", a.entry.LogIndex)
-		case leaves[position] != nil:
-			return nil, fmt.Errorf("its answer has entry %d twice", a.entry.LogIndex)
-		case len(a.entry.Body) == 0:
-			return nil, fmt.Errorf("entry %d of its answer has no body", a.entry.LogIndex)
-		case keys.keys[a.entry.LogID] == nil:
-			return nil, fmt.Errorf("entry %d of its answer is of a log with an unknown key, %q", a.entry.LogIndex, clip(a.entry.LogID))
-		case !a.id.names(id):
-			return nil, fmt.Errorf("entry %d of its answer is called %s, and is %s", a.entry.LogIndex, a.id, id)
-		}
-		leaves[position] = a.entry.Body
-	}
-	got := slices.IndexFunc(leaves, func(leaf []byte) bool { return leaf == nil })
-	switch {
-	case got < 0:
-		return leaves, nil
-	case got == 0 || got != len(answers):
-		return nil, fmt.Errorf("its answer does not have entry %d", first+uint64(got))
-	}
-	return leaves[:got], nil
 }

@@ -18,7 +18,7 @@ func (f *Follower[H]) advance(ctx context.Context, state State, cp SignedCheckpo
 	case cp.Size == old.Size && cp.Root == old.Root:
 		return cp, f.Store.Saw(ctx, f.Clock.Now(), cp)
 	case cp.Size == old.Size:
-		return cp, f.misbehaved(ctx, out, &Misbehaviour{Kind: KindFork, Old: evidenceOf(old), New: evidenceOf(cp),
+		return cp, f.misbehaved(ctx, out, &Misbehaviour{Kind: KindFork, Old: EvidenceOf(old), New: EvidenceOf(cp),
 			Detail: fmt.Sprintf("two signed trees of size %d have different roots", cp.Size)})
 	case old.Size == 0 || cp.Size == 0:
 		// Every tree has the empty one as its prefix (RFC 6962 §2.1.2 knows no proof for it).
@@ -35,7 +35,7 @@ func (f *Follower[H]) advance(ctx context.Context, state State, cp SignedCheckpo
 	}
 	// What it grew by between the last look at it and its end is nobody's fault.
 	if !f.FrozenAt.IsZero() && !state.SeenAt.Before(f.FrozenAt) {
-		if err := f.misbehaved(ctx, out, &Misbehaviour{Kind: KindFrozenGrew, Old: evidenceOf(old), New: evidenceOf(cp),
+		if err := f.misbehaved(ctx, out, &Misbehaviour{Kind: KindFrozenGrew, Old: EvidenceOf(old), New: EvidenceOf(cp),
 			Detail: fmt.Sprintf("it grew from %d to %d entries after its end", old.Size, cp.Size)}); err != nil {
 			return cp, err
 		}
@@ -63,7 +63,7 @@ func (f *Follower[H]) contradiction(ctx context.Context, state State, cp SignedC
 	case verdict == consistent:
 		return nil, nil
 	case verdict == contradiction:
-		return &Misbehaviour{Kind: kind, Old: evidenceOf(old), New: evidenceOf(cp), Proof: hexAll(hashes),
+		return &Misbehaviour{Kind: kind, Old: EvidenceOf(old), New: EvidenceOf(cp), Proof: hexAll(hashes),
 			Detail: fmt.Sprintf("the signed tree of size %d is no prefix of the signed tree of size %d", small.Size, large.Size)}, nil
 	}
 	return nil, fmt.Errorf("whether the trees of sizes %d and %d are one log is not known: the proof fits neither root", small.Size, large.Size)
@@ -89,7 +89,7 @@ func (f *Follower[H]) frontiersDiffer(ctx context.Context, state State, cp Signe
 	}
 	for i, id := range compact.RangeNodes(0, cp.Size, nil) {
 		if held, ok := ours[id]; ok && !bytes.Equal(held, frontier[i]) {
-			return &Misbehaviour{Kind: KindRollback, Old: evidenceOf(state.Checkpoint), New: evidenceOf(cp), To: state.Proven,
+			return &Misbehaviour{Kind: KindRollback, Old: EvidenceOf(state.Checkpoint), New: EvidenceOf(cp), To: state.Proven,
 				OldRange: hexAll(state.ProvenRange), NewRange: hexAll(frontier),
 				Detail: fmt.Sprintf("the signed tree of size %d and the proven one of size %d differ in the subtree of level %d, index %d", cp.Size, state.Proven, id.Level, id.Index)}
 		}

@@ -85,8 +85,13 @@ func (f *Follower[H]) Follow(ctx context.Context, until uint64) (Outcome, error)
 		return out, fmt.Errorf("checkpoint: %w", err)
 	}
 	if empty := rfc6962.DefaultHasher.EmptyRoot(); cp.Size == 0 && !bytes.Equal(cp.Root[:], empty) {
-		return out, f.misbehaved(ctx, &out, &Misbehaviour{Kind: KindEntriesMismatch, New: evidenceOf(cp), Computed: hex.EncodeToString(empty),
+		return out, f.misbehaved(ctx, &out, &Misbehaviour{Kind: KindEntriesMismatch, New: EvidenceOf(cp), Computed: hex.EncodeToString(empty),
 			Detail: fmt.Sprintf("the signed root of the empty tree is %x", cp.Root)})
+	}
+	if state.Known || len(state.Checkpoint.Raw) > 0 { // trees of a log may be on record before it is taken up
+		if cp, err = f.advance(ctx, state, cp, &out); err != nil || len(out.Misbehaviours) > 0 && out.Misbehaviours[0].Kind != KindFrozenGrew {
+			return out, err
+		}
 	}
 	if !state.Known {
 		if err := f.begin(ctx, cp); err != nil {
@@ -96,8 +101,6 @@ func (f *Follower[H]) Follow(ctx context.Context, until uint64) (Outcome, error)
 		if state, err = f.Store.State(ctx); err != nil {
 			return out, err
 		}
-	} else if cp, err = f.advance(ctx, state, cp, &out); err != nil || len(out.Misbehaviours) > 0 && out.Misbehaviours[0].Kind != KindFrozenGrew {
-		return out, err
 	}
 	out.Checkpoint, out.From, out.To, out.Proven = cp, state.Read, state.Read, state.Proven
 	target := cp.Size

@@ -56,7 +56,8 @@ type Evidence struct {
 	Raw  []byte `json:"raw"`
 }
 
-func evidenceOf(cp SignedCheckpoint) Evidence {
+// EvidenceOf is a checkpoint as evidence.
+func EvidenceOf(cp SignedCheckpoint) Evidence {
 	return Evidence{Size: cp.Size, Root: hex.EncodeToString(cp.Root[:]), Raw: cp.Raw}
 }
 

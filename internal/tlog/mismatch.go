@@ -114,7 +114,7 @@ func (f *Follower[H]) mismatch(ctx context.Context, state State, tree *compact.R
 	if err != nil {
 		return nil, err
 	}
-	m := &Misbehaviour{Kind: KindEntriesMismatch, New: evidenceOf(cp), From: d.good.End(), To: d.bad.End(), Computed: hex.EncodeToString(root),
+	m := &Misbehaviour{Kind: KindEntriesMismatch, New: EvidenceOf(cp), From: d.good.End(), To: d.bad.End(), Computed: hex.EncodeToString(root),
 		OldRange: hexAll(d.good.Hashes()), NewRange: hexAll(d.bad.Hashes()), Proof: hexAll(d.proof)}
 	size := 0
 	for _, leaf := range leaves {

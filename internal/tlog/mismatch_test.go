@@ -195,7 +195,7 @@ func TestEvidenceThatWasAlteredIsNotConfirmed(t *testing.T) {
 	l := newLog(100)
 	cp, _ := l.Checkpoint(context.Background())
 	nodes, _ := l.Frontier(context.Background(), 100, 100)
-	m := &Misbehaviour{Kind: KindEntriesMismatch, New: evidenceOf(cp), To: 100, NewRange: hexAll(nodes)}
+	m := &Misbehaviour{Kind: KindEntriesMismatch, New: EvidenceOf(cp), To: 100, NewRange: hexAll(nodes)}
 	if confirmed, note := m.Recheck(signedIn(m)); confirmed {
 		t.Error(note)
 	}

@@ -126,7 +126,11 @@ func (f *Follower[H]) page(ctx context.Context, h *pageHasher, from, to uint64) 
 	p := &page[H]{from: from, to: to, nodes: rangeFactory.NewEmptyRange(from)}
 	p.err = f.fetch(ctx, from, to, func(at uint64, got Page) error {
 		p.bytes += got.Bytes
-		if err := h.appendTo(p.nodes, at, h.leaves(got.Leaves)); err != nil {
+		hashes := got.LeafHashes
+		if len(hashes) != len(got.Leaves) {
+			hashes = h.leaves(got.Leaves)
+		}
+		if err := h.appendTo(p.nodes, at, hashes); err != nil {
 			return err
 		}
 		for i, leaf := range got.Leaves {

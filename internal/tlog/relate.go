@@ -16,7 +16,7 @@ func Relate(ctx context.Context, log Source, a, b SignedCheckpoint) (*Misbehavio
 	if small.Size > large.Size {
 		small, large = large, small
 	}
-	fork := &Misbehaviour{Kind: KindFork, Old: evidenceOf(a), New: evidenceOf(b)}
+	fork := &Misbehaviour{Kind: KindFork, Old: EvidenceOf(a), New: EvidenceOf(b)}
 	switch {
 	case small.Size == large.Size && small.Root == large.Root:
 		return nil, nil

@@ -58,6 +58,9 @@ type Page struct {
 	// Leaves are what the tree commits to: the hash of one is SHA-256(0x00 ‖ leaf). They may share memory, and are valid
 	// until Release.
 	Leaves [][]byte
+	// LeafHashes are the hashes of the leaves, where the source computed them (RFC 6962 §2.1), as long as they are valid; nil
+	// where it did not. They are never what somebody else says that they are.
+	LeafHashes [][sha256.Size]byte
 	// Bytes is the size of the answers on the wire.
 	Bytes int64
 	// Release gives the memory of the leaves back to the source, for the next page. It may be nil, and need not be called;
