@@ -208,3 +208,18 @@ func TestAWindowThatIsInterruptedKeepsWhatItRead(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestAWindowBeginsOnceSomebodyAgreed answers the question that a terminal shows.
+func TestAWindowBeginsOnceSomebodyAgreed(t *testing.T) {
+	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, "n\n": false, "\n": false, "": false, "yesterday\n": false} {
+		var asked strings.Builder
+		a := &app{stdin: strings.NewReader(answer), stderr: &asked, errTerminal: true}
+		estimate := windowEstimate{Entries: 136_000, Requests: 13_900, PerMinute: 60, Hours: 3.86}
+		if got := a.agreed("reading it takes " + estimate.String()); got != want {
+			t.Errorf("%q: %t", answer, got)
+		}
+		if want := "reading it takes 136000 entries, about 13900 requests: 3.9 hours at 60 a minute. Begin? [y/N] "; asked.String() != want {
+			t.Errorf("it asked %q", asked.String())
+		}
+	}
+}

@@ -323,3 +323,60 @@ func TestCertificatesAskForWindows(t *testing.T) {
 		t.Errorf("(- wanted, + got):\n%s", diff)
 	}
 }
+
+// TestUnexpectedIdentitiesAreReadBeforePublishingGrades has certificates of both kinds, and too little time for all of them: the
+// rest waits, and is read later.
+func TestUnexpectedIdentitiesAreReadBeforePublishingGrades(t *testing.T) {
+	w := newLogWorld(t)
+	w.growV1(t, 4000, at(500, func(*sandbox.Claims) {}), at(2000, unexpected), at(3500, func(*sandbox.Claims) {}))
+	f := w.newFollower(t, "")
+	f.follow(t, f.target(t, ctRFC6962, fromZero))
+	requests, err := audit.CertificateRequests(t.Context(), f.record, w.policies())
+	if err != nil || len(requests) != 3 {
+		t.Fatalf("%+v, %v", requests, err)
+	}
+	f.clock.AdvanceTo(w.second(4000).Add(time.Hour))
+	list := f.shards(t)
+	for i := range list.Shards.Shards {
+		f.store(t, list.Shards.Shards[i].Checkpoint.Origin)
+	}
+	batches := 0
+	run := &audit.WindowRun{Planner: f.planner(list), Logger: slog.New(slog.DiscardHandler), Inspector: &audit.LeafInspector{Watch: f.watch, Roots: f.roots},
+		Progress: func(uint64) { batches++ }}
+	run.Stop = func() bool { return batches >= 10 } // a window has eight
+	var order []string
+	waiting := []int{}
+	for range 5 {
+		batches = 0
+		read, left, err := run.Certificates(t.Context(), requests)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range read {
+			if s.Trouble != "" || len(s.Misbehaviours) > 0 {
+				t.Fatalf("%+v", s)
+			}
+			if !s.FinishedAt.IsZero() {
+				order = append(order, s.Priority+" "+s.Since.Sub(w.Now()).String())
+			}
+		}
+		if waiting = append(waiting, left); left == 0 {
+			break
+		}
+	}
+	if diff := cmp.Diff([]string{"unexpected-identity 32m50s", "publishing-grade 57m50s", "publishing-grade 7m50s"}, order); diff != "" {
+		t.Errorf("(- wanted, + got):\n%s", diff)
+	}
+	if waiting[0] != 2 || waiting[len(waiting)-1] != 0 {
+		t.Errorf("waiting after each run: %v", waiting)
+	}
+	f.settle(t)
+	if got := f.v1Hits(t, w.Rekor.Active().Origin()); len(got) != 3 {
+		t.Errorf("hits %v", got)
+	}
+	// Nothing is left to ask for.
+	before := f.spent()
+	if read, left, err := run.Certificates(t.Context(), requests); err != nil || left != 0 || len(read) != 0 || f.spent() != before {
+		t.Errorf("%+v, %d, %v: %d requests", read, left, err, f.spent()-before)
+	}
+}
