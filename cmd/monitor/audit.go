@@ -218,9 +218,17 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 	}
 	client := p.app.client(p.cfg, p.logger)
 	defer client.Close()
+	gitHub, err := p.app.gitHub(p.cfg, p.logger)
+	if err != nil {
+		return answer, err
+	}
+	defer gitHub.close()
 	auditor, err := p.auditor(ctx, record, client)
 	if err != nil {
 		return answer, err
+	}
+	if gitHub != nil {
+		auditor.GitHub = gitHub
 	}
 	for _, t := range targets {
 		summary, err := auditor.Project(ctx, t.project, t.on, t.index, options)
@@ -232,7 +240,7 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 			answer.Outcome = audit.Incomplete
 		}
 	}
-	answer.Requests = mergeCounts(answer.Requests, client.Requests())
+	answer.Requests = mergeCounts(mergeCounts(answer.Requests, client.Requests()), gitHub.requests())
 	if p.deliver {
 		if err := p.readRekor1(ctx, run, answer); err != nil {
 			return answer, err
@@ -379,7 +387,10 @@ func (a *app) printPass(answer *passAnswer) error {
 			line(a.stdout, "  unknown: %s", t)
 		}
 		for _, rule := range slices.Sorted(maps.Keys(s.Unread)) {
-			line(a.stdout, "  not looked at: %s for %d files (the ledger that could tell is not read by this version)", rule, s.Unread[rule])
+			line(a.stdout, "  not looked at: %s for %d files (GitHub's attestation store, which could tell, is switched off)", rule, s.Unread[rule])
+		}
+		if g := s.GitHub; g != nil && g.Asked > 0 {
+			line(a.stdout, "  GitHub's attestation store was asked for %s", plural(g.Asked, "file"))
 		}
 		if s.Waiting > 0 {
 			line(a.stdout, "  %d conditions are still within their grace period", s.Waiting)

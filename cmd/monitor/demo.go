@@ -171,8 +171,17 @@ func demoConfig(world *sandbox.World, dir string) (*config.Config, error) {
 	if err := os.WriteFile(root, world.TrustedRootJSON(), 0o600); err != nil {
 		return nil, err
 	}
+	gitHubRoot, err := world.GitHub.TrustedRootJSON()
+	if err != nil {
+		return nil, err
+	}
+	own := filepath.Join(dir, "github_root.json")
+	if err := os.WriteFile(own, gitHubRoot, 0o600); err != nil {
+		return nil, err
+	}
 	cfg.Database = filepath.Join(dir, "monitor.db")
-	cfg.Trust = []config.TrustSource{{TrustedRoot: root}}
+	cfg.Trust = []config.TrustSource{{TrustedRoot: root}, {TrustedRoot: own}}
+	cfg.GitHub = config.GitHub{API: world.GitHub.URL(), Blobs: []string{"127.0.0.1"}, Attestations: true}
 	cfg.Logs.CT = false // this root names the sandbox's CT log by a host that does not exist
 	cfg.Indexes = []config.Index{{Name: "pypi", URL: world.PyPI.URL()}}
 	for i := range cfg.Projects {

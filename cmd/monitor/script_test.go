@@ -88,7 +88,7 @@ func setupWorld(env *testscript.Env) error {
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "logs.yaml"), logsConfig(world, "trusted_root: trusted_root.json"), 0o644); err != nil {
 		return err
 	}
-	all := fmt.Appendf(logsConfig(world, "trusted_root: trusted_root.json"), "\nindexes: {pypi: {url: %q}}\n", world.PyPI.URL())
+	all := fmt.Appendf(logsConfig(world, "trusted_root: trusted_root.json"), "\nindexes: {pypi: {url: %q}}\n%s", world.PyPI.URL(), gitHubConfig(world))
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "all.yaml"), all, 0o644); err != nil {
 		return err
 	}
@@ -116,7 +116,12 @@ trust: [{trusted_root: trusted_root.json}]
 indexes: {pypi: {url: %q}}
 logs: {ct: off, rekor_v1: {mode: off}, rekor_v2: {mode: off}}
 alerts: {slack: {webhook: "${SLACK_WEBHOOK}"}}
-%s`, world.PyPI.URL(), text))
+%s%s`, world.PyPI.URL(), gitHubConfig(world), text))
+}
+
+// gitHubConfig points the monitor at a world's GitHub.
+func gitHubConfig(world *sandbox.World) string {
+	return fmt.Sprintf("github: {api: %q, blobs: [127.0.0.1]}\n", world.GitHub.URL())
 }
 
 func caseCmd(ts *testscript.TestScript, neg bool, args []string) {

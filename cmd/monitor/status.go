@@ -72,7 +72,14 @@ type trustedRootStatus struct {
 // coverage is what this version looks at, in words. A report never says more than that.
 var coverage = []string{
 	"releases: every file that PyPI lists, each attestation served with it, verified against the trusted roots",
-	"GitHub's attestation store is not read: whether a file has SLSA provenance there is unknown",
+}
+
+// gitHubCoverage says what is looked at in GitHub's attestation store.
+func gitHubCoverage(cfg *config.Config) string {
+	if !cfg.GitHub.Attestations {
+		return "GitHub's attestation store is switched off in the configuration: whether a file has SLSA provenance there is unknown"
+	}
+	return "GitHub's attestation store: asked for the digest of every file that PyPI lists; attestations of anything else in it are not seen"
 }
 
 func (a *app) statusCommand(g *globals) *cobra.Command {
@@ -120,7 +127,7 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 
 // readStatus gathers the answer from the record. Only what is said of coverage is of a period.
 func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string, period audit.Span) (*statusAnswer, error) {
-	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage), LogCoverage: []audit.Coverage{},
+	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: append(slices.Clone(coverage), gitHubCoverage(cfg)), LogCoverage: []audit.Coverage{},
 		Logs: []logStatus{}, NotFollowed: []skippedLog{}}
 	var err error
 	if s.Projects, err = record.Projects(ctx); err != nil {

@@ -45,7 +45,7 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 	for _, e := range f.Evidence {
 		x := Examination{Evidence: e}
 		switch e.Kind {
-		case "attestation":
+		case "attestation", "bundle":
 			body, err := document(e.SHA256)
 			if err != nil {
 				return nil, err
@@ -121,7 +121,7 @@ func (x *Examination) attestation(f Finding, v *Verifier, body []byte) {
 		x.Note = "the document is not in the record"
 		return
 	}
-	verified := v.Document(body, f.File, f.SHA256)
+	verified := v.Stored(StoredDocument{Bundle: x.Evidence.Kind == "bundle", Filename: f.File, SHA256: f.SHA256, Body: body})
 	if verified.Problem != "" {
 		x.Note = "the document cannot be read: " + verified.Problem
 		return

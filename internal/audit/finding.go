@@ -92,8 +92,8 @@ func identityRef(id *identity.Identity) *IdentityRef {
 // Evidence is one piece of what a finding rests on. Documents are named by their digest and kept in the record;
 // small pieces are carried in Data.
 type Evidence struct {
-	// Kind is "listing-entry", "provenance", "previous-provenance", "attestation", "project-status",
-	// "ownership", "log-entry", "log-incident", "ct-lookup", "search" or "error".
+	// Kind is "listing-entry", "provenance", "previous-provenance", "attestation", "bundle", "store-answer",
+	// "repository", "certificate-ids", "project-status", "ownership", "log-entry", "log-incident", "ct-lookup", "search" or "error".
 	Kind string `json:"kind"`
 	// URL is where it came from, At when it was seen.
 	URL string    `json:"url,omitempty"`

@@ -148,7 +148,7 @@ func TestVerifiedAgainWhenTrustChanges(t *testing.T) {
 			}
 
 			var err error
-			if m.auditor.Verifier, err = newVerifier(w.TrustedRootJSON(), c.Now); err != nil {
+			if m.auditor.Verifier, err = newVerifier(c.Now, w.TrustedRootJSON()); err != nil {
 				t.Fatal(err)
 			}
 			w.PyPI.ForgetRequests()

@@ -20,6 +20,7 @@ type rawConfig struct {
 	Budgets      entries[rateText] `yaml:"budgets" jsonschema_description:"How many requests each host gets, by HOST or HOST:PORT, as N/s, N/min, N/hour or N/day."`
 	RecheckAfter durationText      `yaml:"recheck_after" jsonschema_description:"Age at which a provenance document is asked for again, such as 168h or 7d; 168h by default."`
 	Logs         *rawLogs          `yaml:"logs" jsonschema_description:"Which transparency logs are followed, and from where."`
+	GitHub       *rawGitHub        `yaml:"github" jsonschema_description:"How GitHub's attestation store is read."`
 	Projects     []rawProject      `yaml:"projects" jsonschema:"required,minItems=1" example:"projects: [{name: …, pypi: […], repository: {…}, grades: […]}]" jsonschema_description:"The software projects to watch."`
 	Rules        entries[rawRule]  `yaml:"rules" jsonschema_description:"What is changed about rules, by rule id."`
 	Alerts       *rawAlerts        `yaml:"alerts" jsonschema_description:"The channels that findings are sent through."`
@@ -97,7 +98,7 @@ type rawSlack struct {
 // isLater tells whether a key is of the design but not of this version. The path has no indices.
 func isLater(path string) bool {
 	switch path {
-	case "github", "schedules", "report", "listen", "retention",
+	case "schedules", "report", "listen", "retention",
 		"alerts.urls", "alerts.heartbeat",
 		"alerts.slack.token", "alerts.slack.token_file", "alerts.slack.channel":
 		return true

@@ -61,6 +61,8 @@ func (ownerText) JSONSchema() *jsonschema.Schema       { return pattern(ownerPat
 func (fingerprintText) JSONSchema() *jsonschema.Schema { return pattern(fingerprintPattern) }
 func (witnessText) JSONSchema() *jsonschema.Schema     { return pattern(witnessPattern) }
 func (rekor1Text) JSONSchema() *jsonschema.Schema      { return oneOf(RekorV1Modes()...) }
+func (blobText) JSONSchema() *jsonschema.Schema        { return pattern(blobPattern) }
+func (switchText) JSONSchema() *jsonschema.Schema      { return oneOf(switchOn, switchOff) }
 func (modeText) JSONSchema() *jsonschema.Schema        { return oneOf(modeFollow, modeOff) }
 func (logKindText) JSONSchema() *jsonschema.Schema     { return oneOf(LogKinds()...) }
 func (severityText) JSONSchema() *jsonschema.Schema    { return oneOf(severities()...) }
@@ -159,10 +161,10 @@ func TestSchemaDescribesAndClosesEveryObject(t *testing.T) {
 		}
 	}
 	walk("", schema)
-	// The file itself, trust, indexes, logs, rekor_v1, rekor_v2, each log, projects, repository, also_watch, grades,
+	// The file itself, trust, indexes, logs, rekor_v1, rekor_v2, each log, github, projects, repository, also_watch, grades,
 	// two kinds of since, rules, alerts and slack.
-	if objects != 16 {
-		t.Errorf("the schema has %d objects with keys, not 16", objects)
+	if objects != 17 {
+		t.Errorf("the schema has %d objects with keys, not 17", objects)
 	}
 }
 

@@ -24,6 +24,7 @@ type shownConfig struct {
 	Budgets      map[string]string     `yaml:"budgets"`
 	RecheckAfter string                `yaml:"recheck_after"`
 	Logs         shownLogs             `yaml:"logs"`
+	GitHub       shownGitHub           `yaml:"github"`
 	shownPolicy  `yaml:",inline"`
 	Alerts       *shownAlerts `yaml:"alerts,omitempty"`
 }
@@ -105,6 +106,7 @@ func (c *Config) YAML() ([]byte, error) {
 		Budgets:      make(map[string]string),
 		RecheckAfter: durationString(c.RecheckAfter),
 		Logs:         showLogs(c.Logs),
+		GitHub:       showGitHub(c.GitHub),
 		shownPolicy:  c.policy(),
 	}
 	for _, t := range c.Trust {

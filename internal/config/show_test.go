@@ -73,6 +73,7 @@ indexes:
     files: [test-files.pythonhosted.org]
 allow_http: []
 budgets:
+  api.github.com: 60/hour
   ctfe.sigstore.dev: 60/min
   pypi.org: 60/min
   rekor.sigstore.dev: 60/min
@@ -83,6 +84,11 @@ logs:
   ct: follow
   rekor_v1: {mode: indexed}
   rekor_v2: {mode: follow}
+github:
+  api: https://api.github.com
+  blobs: ['*.blob.core.windows.net']
+  attestations: 'on'
+  runs: 'off'
 projects:
 - name: widget
   pypi: [pypi/widget]

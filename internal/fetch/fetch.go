@@ -65,6 +65,12 @@ type Request struct {
 	ContentTypes []string
 	// Authorization is sent to the request's own host only.
 	Authorization string
+	// NoWait has the request fail with a *BusyError where its host's budget, or the time that it asked for, would have it wait:
+	// for hosts whose budgets are of hours, and questions that can be asked another time.
+	NoWait bool
+	// Secret says that the answer may hold, or repeat, what must not be told, such as a pre-signed address: no error and no log
+	// has anything of its text. Of no address any has the query.
+	Secret bool
 
 	// identity asks for the stored bytes, without a content coding.
 	identity bool
@@ -167,7 +173,11 @@ func (c *Client) do(ctx context.Context, q Request, timeout time.Duration, read 
 	}
 	h := c.host(u.Host)
 	for attempt := 1; ; attempt++ {
-		if err := h.wait(ctx, c.o.Clock); err != nil {
+		if q.NoWait {
+			if until, ok := h.try(c.o.Clock.Now()); !ok {
+				return nil, &BusyError{Host: u.Host, Until: until}
+			}
+		} else if err := h.wait(ctx, c.o.Clock); err != nil {
 			return nil, stopped(ctx, q.Method, u)
 		}
 		began := c.o.Clock.Now()
@@ -215,7 +225,7 @@ func (c *Client) again(q Request, err error, attempt int) (time.Duration, bool) 
 	var final interface{ final() }
 	switch {
 	case errors.As(err, &status):
-		if !retried(status.Status) {
+		if !retried(status.Status) || q.NoWait && status.Status == http.StatusTooManyRequests {
 			return 0, false
 		}
 		// What changes something may have taken effect, unless the server says that it did not look at it.

@@ -32,13 +32,13 @@ type Case struct {
 	ConfirmedIDs bool
 }
 
-// Lies lists the cases for every rule that the index alone can answer: those that must alert, and their honest
+// Lies lists the cases for every rule that the index and GitHub's store can answer: those that must alert, and their honest
 // neighbours that must not.
 func Lies() []Case {
 	var cases []Case
 	for _, family := range [][]Case{
 		provenanceCases(), invalidCases(), certificateCases(), statementCases(), identityCases(), gradeCases(),
-		publisherCases(), changeCases(), projectCases(),
+		publisherCases(), changeCases(), projectCases(), storeCases(),
 	} {
 		cases = append(cases, family...)
 	}
