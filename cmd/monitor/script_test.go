@@ -88,7 +88,7 @@ func setupWorld(env *testscript.Env) error {
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "logs.yaml"), logsConfig(world, "trusted_root: trusted_root.json"), 0o644); err != nil {
 		return err
 	}
-	all := fmt.Appendf(logsConfig(world, "trusted_root: trusted_root.json"), "\nindexes: {pypi: {url: %q}}\n%s", world.PyPI.URL(), gitHubConfig(world))
+	all := fmt.Appendf(logsConfig(world, "trusted_root: trusted_root.json"), "\nindexes: {pypi: {url: %q}}\n", world.PyPI.URL())
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "all.yaml"), all, 0o644); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func logsConfig(world *sandbox.World, trust string) []byte {
 		}
 		fmt.Fprintf(&each, "    %s: {url: %q%s}\n", strings.TrimPrefix(name, "https://"), address, kind)
 	}
-	return fmt.Appendf(nil, "database: monitor.db\ntrust: [{%s}]\nlogs:\n  start: zero\n  each:\n%s%s", trust, &each, config.Preset())
+	return fmt.Appendf(nil, "database: monitor.db\ntrust: [{%s}]\n%slogs:\n  start: zero\n  each:\n%s%s", trust, gitHubConfig(world), &each, config.Preset())
 }
 
 // worldConfig is the preset with its ids confirmed, pointed at a world.

@@ -29,8 +29,6 @@ func storeCases() []Case {
 	stranger.claims.Workflow = "nightly.yml"
 	rerun := evidence{claims: new(ReleaseClaims(currentVersion))}
 	rerun.claims.Attempt = 2
-	private := new(ReleaseClaims(currentVersion))
-	private.Visibility = "private"
 	tampered := func(name string) evidence {
 		return evidence{tamper: func(w *World, a *Attestation) error {
 			t, err := TamperNamed(name)
@@ -57,16 +55,16 @@ func storeCases() []Case {
 	}
 	taken := Case{
 		Name: "repository-taken-over", About: "GitHub says that the repository of the project's name has another id and another owner.",
-		Project: onnxProject, Rule: "repository-id-mismatch", Passes: 1, Alone: true, ConfirmedIDs: true,
-		Apply: func(w *World) error {
+		Project: onnxProject, Rule: "repository-id-mismatch", Passes: 1, Alone: true, ConfirmedIDs: true, Apply: nothing,
+		Prepare: func(w *World) error {
 			w.GitHub.SetRepository(GitHubRepository{Name: onnxRepository, ID: 999000111, OwnerID: 999000333})
 			return nil
 		},
 	}
 	moved := Case{
 		Name: "repository-respelled", About: "GitHub spells the repository's name another way than before: its ids are the same.",
-		Project: onnxProject, Tempts: "repository-id-mismatch", Passes: 1,
-		Apply: func(w *World) error {
+		Project: onnxProject, Tempts: "repository-id-mismatch", Passes: 1, Alone: true, Apply: nothing,
+		Prepare: func(w *World) error {
 			if err := w.ensureOnnxRepository(); err != nil {
 				return err
 			}
@@ -96,9 +94,7 @@ func storeCases() []Case {
 			by(branch, "push", ""), honest).tempts("wrong-grade"),
 		stored("slsa-twice", "The release job was run again: there are two SLSA provenances of a file.", "", honest, rerun).tempts("unexpected-identity"),
 		stored("bill-of-materials", "GitHub's store has a bill of materials beside the SLSA provenance.", "", honest, bill).tempts("predicate-mismatch"),
-		stored("slsa-of-a-private-time", "SLSA provenance is from when the repository was private: GitHub's own instance signed it, in no log.", "",
-			honest, evidence{unlogged: true, claims: private}).tempts("not-in-public-log"),
-		stored("release-attestation", "GitHub itself attests to the assets of an immutable release.", "", honest, evidence{release: true}).tempts("unexpected-identity"),
+		stored("release-attestation", "GitHub itself attests to the assets of an immutable release.", "", honest, evidence{release: true}).tempts("not-in-public-log"),
 		outage(stored("store-outage", "GitHub does not answer for the attestations of a file.", "", honest), Fault{Status: 503}).tempts(missing),
 		outage(stored("store-refuses", "GitHub refuses to say which attestations a file has.", "", honest), Fault{Status: 403}).tempts(missing),
 	}
