@@ -22,8 +22,8 @@ type indexEvidence struct {
 type storeBundles struct {
 	found *findings
 	// slsa says that somebody who may publish the file made SLSA provenance of it, unsupported that some bundle could not be
-	// verified.
-	slsa, unsupported bool
+	// verified, and spoilt that there is some which is no good, and a finding of its own.
+	slsa, unsupported, spoilt bool
 	// others are SLSA provenance by grades that may not publish the file.
 	others []BundleFacts
 	grades []string
@@ -47,7 +47,7 @@ func (j *Judge) store(v *FileVerdict, p ProjectFacts, f FileFacts, s Subject, in
 	}
 	before := len(v.Findings)
 	b.found.into(v, j, s, f)
-	if due && !slsa && !wrongGrade && index.known && index.served {
+	if due && !slsa && !b.spoilt && !wrongGrade && index.known && index.served {
 		j.missingSLSA(v, f, s, b)
 	}
 	problem := slices.ContainsFunc(v.Findings[before:], func(f Finding) bool { return f.Rule != CoverageGap })
@@ -74,12 +74,14 @@ func (j *Judge) bundle(b *storeBundles, p ProjectFacts, f FileFacts, x BundleFac
 		j.unverified(b.found, f, at, e)
 		return
 	case at.Status != attest.Verified:
+		b.spoilt = b.spoilt || at.PredicateType == attest.PredicateSLSA || at.PredicateType == ""
 		j.unverified(b.found, f, at, e)
 		return
 	}
 	j.unlogged(b.found, f, at, e)
 	j.predicate(b.found, f, at, e)
 	good := at.PredicateType == attest.PredicateSLSA && len(at.Contradictions) == 0 && at.PredicateError == ""
+	b.spoilt = b.spoilt || at.PredicateType == attest.PredicateSLSA && !good
 	if at.Identity == nil || len(j.Policy.Judge(*at.Identity).Grades) == 0 {
 		j.signer(b.found, p, f, at, e)
 		return

@@ -88,7 +88,7 @@ func TestStoreEvidenceIsJudgedTogetherWithTheIndex(t *testing.T) {
 		"a stranger's besides":        {[]BundleFacts{bundled(stranger, nil), bundled(release122, nil)}, []string{UnexpectedIdentity}, FileWrong},
 		"a bill of materials alone":   {[]BundleFacts{bundled(release122, bill)}, []string{MissingSLSAProvenance}, FileWrong},
 		"a build's bill of materials": {[]BundleFacts{bundled(build122, bill), bundled(release122, nil)}, nil, FileVerified},
-		"one that contradicts itself": {[]BundleFacts{bundled(release122, contradicting)}, []string{PredicateMismatch, MissingSLSAProvenance}, FileWrong},
+		"one that contradicts itself": {[]BundleFacts{bundled(release122, contradicting)}, []string{PredicateMismatch}, FileWrong},
 		"one with a bad signature":    {[]BundleFacts{bundled(release122, failed(attest.CheckSignature)), bundled(release122, nil)}, []string{InvalidAttestation}, FileWrong},
 		"one about other bytes":       {[]BundleFacts{bundled(release122, failed(attest.CheckSubject)), bundled(release122, nil)}, []string{DigestMismatch}, FileWrong},
 		"one in no log":               {[]BundleFacts{bundled(release122, failed(attest.CheckEntries)), bundled(release122, nil)}, []string{UnloggedAttestation}, FileWrong},
