@@ -35,6 +35,9 @@ type statusAnswer struct {
 	NotFollowed []skippedLog `json:"not_followed"`
 	// Certificates counts those in the projects' own names, and the promises of CT logs.
 	Certificates certificatesStatus `json:"certificates"`
+	// Claims are what the projects say of their releases, held against the evidence, and SLSALimits what no attestation shows.
+	Claims     []audit.ClaimVerdict `json:"claims"`
+	SLSALimits []string             `json:"slsa_limits"`
 }
 
 // logStatus is where one log stands.
@@ -156,6 +159,10 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 		return nil, err
 	}
 	s.Coverage = append(s.Coverage, s.Certificates.coverage()...)
+	if s.Claims, err = heldClaims(ctx, cfg, record); err != nil {
+		return nil, err
+	}
+	s.SLSALimits = audit.SLSALimits()
 	set, roots, err := recordedRoots(ctx, record)
 	if err != nil {
 		return nil, err
@@ -276,6 +283,7 @@ func (a *app) printStatus(s *statusAnswer) error {
 		open = []string{"none"}
 	}
 	line(a.stdout, "open findings: %s", strings.Join(open, ", "))
+	a.printClaims(s.Claims, s.SLSALimits)
 	for _, r := range s.TrustedRoots {
 		expires := "does not expire"
 		if r.ExpiresAt != "" {

@@ -134,6 +134,8 @@ type AttestationFacts struct {
 	Entries         []LogRef            `json:"entries,omitempty"`
 	Contradictions  []identity.Mismatch `json:"contradictions,omitempty"` // SLSA predicate against certificate
 	PredicateError  string              `json:"predicate_error,omitempty"`
+	// SLSA is what a SLSA predicate says; nil where it is none, or cannot be read.
+	SLSA *identity.SLSAProvenance `json:"slsa,omitempty"`
 }
 
 // Failed is the first check that failed, or else the first of a form that is not supported; nil where there is none.

@@ -123,6 +123,7 @@ type Settlement struct {
 type ReleaseJudgement struct {
 	Version string
 	States  string
+	SLSA    *ReleaseSLSA // nil where it has no live file
 	Files   []FileJudgement
 }
 
@@ -131,6 +132,7 @@ type FileJudgement struct {
 	ID    int64
 	State FileState
 	Grade string
+	SLSA  *SLSAVerdict // nil where it is gone
 }
 
 // Outcome is how a run ended.
