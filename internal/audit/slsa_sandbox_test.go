@@ -194,3 +194,19 @@ func TestABuildThatDoesNotComeIsMissedOnce(t *testing.T) {
 		t.Errorf("a week more is the same finding: %d events of %d", again, events)
 	}
 }
+
+// realVerdicts are those on the real projects: one file has real SLSA provenance, and GitLab has no store that would be unread.
+func (m *monitor) realVerdicts(t *testing.T) {
+	t.Helper()
+	counts := map[audit.BuildLevel][]string{}
+	for name, v := range m.verdicts(t) {
+		if v.Build != audit.BuildUnevaluated {
+			counts[v.Build] = append(counts[v.Build], name)
+		}
+	}
+	if diff := cmp.Diff(map[audit.BuildLevel][]string{
+		audit.BuildL2: {"pypi_attestations-0.0.19.tar.gz"}, audit.BuildL0: {"pep740_sampleproject-1.0.0.tar.gz"},
+	}, counts); diff != "" {
+		t.Errorf("levels of real files (-want +got):\n%s", diff)
+	}
+}

@@ -135,15 +135,6 @@ func saveJudgement(ctx context.Context, tx *sql.Tx, projectID int64, r audit.Rel
 	return nil
 }
 
-// verdictText is a verdict as it is stored, "" for none.
-func verdictText[T any](v *T) (string, error) {
-	if v == nil {
-		return "", nil
-	}
-	text, err := json.Marshal(v)
-	return string(text), err
-}
-
 // readFindings reads findings. where is SQL of this package, never of a user.
 func readFindings(ctx context.Context, q queryer, where string, args ...any) ([]audit.Finding, error) {
 	rows, err := q.QueryContext(ctx, `SELECT body, last_seen_at FROM findings WHERE `+where, args...)

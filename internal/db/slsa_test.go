@@ -29,13 +29,13 @@ func TestVerdictsOfHowFilesWereBuiltAreKeptAndListed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	check := func(release audit.BuildLevel, counts map[audit.BuildLevel]int, verdicts ...*audit.SLSAVerdict) {
+	check := func(release *audit.ReleaseSLSA, counts map[audit.BuildLevel]int, verdicts ...*audit.SLSAVerdict) {
 		t.Helper()
 		var got []*audit.SLSAVerdict
 		if err := db.Files(ctx, FileFilter{}, func(f ListedFile) error {
 			got = append(got, f.SLSA)
-			if want := map[string]audit.BuildLevel{"1.0": release}[f.Release]; f.ReleaseSLSA != want {
-				t.Errorf("release %s is %q, want %q", f.Release, f.ReleaseSLSA, want)
+			if diff := cmp.Diff(map[string]*audit.ReleaseSLSA{"1.0": release}[f.Release], f.ReleaseSLSA); diff != "" {
+				t.Errorf("release %s: %s", f.Release, diff)
 			}
 			return nil
 		}); err != nil {
@@ -52,12 +52,27 @@ func TestVerdictsOfHowFilesWereBuiltAreKeptAndListed(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	settle(hour(1), &audit.ReleaseSLSA{Build: audit.BuildUnevaluated, Files: map[audit.BuildLevel]int{"L2": 1, "unevaluated": 1}}, hosted, unread)
-	check(audit.BuildUnevaluated, map[audit.BuildLevel]int{"L2": 1, "unevaluated": 1}, hosted, unread)
+	first := &audit.ReleaseSLSA{Build: audit.BuildUnevaluated, Files: map[audit.BuildLevel]int{"L2": 1, "unevaluated": 1}}
+	settle(hour(1), first, hosted, unread)
+	check(first, map[audit.BuildLevel]int{"L2": 1, "unevaluated": 1}, hosted, unread)
 
 	// The next audit has read what was not read, and a file is gone.
-	settle(hour(2), &audit.ReleaseSLSA{Build: audit.BuildL2, Files: map[audit.BuildLevel]int{"L2": 1}}, nil, hosted)
-	check(audit.BuildL2, map[audit.BuildLevel]int{"L2": 1}, nil, hosted)
+	second := &audit.ReleaseSLSA{Build: audit.BuildL2, Files: map[audit.BuildLevel]int{"L2": 1}}
+	settle(hour(2), second, nil, hosted)
+	check(second, map[audit.BuildLevel]int{"L2": 1}, nil, hosted)
+
+	if problems := fsckProblems(t, db); len(problems) != 0 {
+		t.Errorf("fsck: %q", problems)
+	}
+	for _, statement := range []string{"UPDATE files SET slsa_build = 'L3' WHERE filename = 'b-1.0.whl'", "UPDATE releases SET slsa = '{' WHERE version = '1.0'"} {
+		if _, err := db.w.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{`file b-1.0.whl is shown with SLSA Build level "L3", which is not that of its verdict`,
+		`release 1.0 is shown with SLSA Build level "L2", which is not that of its verdict`}, fsckProblems(t, db)); diff != "" {
+		t.Errorf("fsck of what was changed (-want +got):\n%s", diff)
+	}
 }
 
 // TestTheRecordKnowsSinceWhenALogIsBehind reads a log level with what it shows, and has it grow.

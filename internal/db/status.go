@@ -132,8 +132,9 @@ type ListedFile struct {
 	Yanked        bool            `json:"yanked,omitempty"`
 	State         audit.FileState `json:"state"`
 	Grade         string          `json:"grade,omitempty"`
-	// ReleaseSLSA is the lowest level of its release's live files; SLSA is nil for a file that is gone, or not judged yet.
-	ReleaseSLSA audit.BuildLevel   `json:"release_slsa_build,omitempty"`
+	// ReleaseSLSA is what the evidence says of its release's live files, SLSA what it says of the file; nil where that is gone, or
+	// not judged yet.
+	ReleaseSLSA *audit.ReleaseSLSA `json:"release_slsa,omitempty"`
 	SLSA        *audit.SLSAVerdict `json:"slsa,omitempty"`
 	Provenance  string             `json:"provenance"` // none, pending, served, not-found, forbidden
 	FirstSeen   time.Time          `json:"first_seen_at"`
@@ -174,7 +175,7 @@ func (db *DB) Files(ctx context.Context, filter FileFilter, fn func(ListedFile) 
 		add("f.state IN (?"+strings.Repeat(", ?", n-1)+")", values...)
 	}
 	rows, err := db.r.QueryContext(ctx, `SELECT p.index_name, p.name, f.version, r.states, f.filename, f.sha256, f.size, f.uploaded_at, f.yanked,
-		f.state, f.grade, r.slsa_build, f.slsa, f.provenance_state, f.first_seen, f.last_seen, f.removed_at, f.replaced_at
+		f.state, f.grade, r.slsa, f.slsa, f.provenance_state, f.first_seen, f.last_seen, f.removed_at, f.replaced_at
 		FROM files f JOIN pypi_projects p ON p.id = f.pypi_project_id JOIN releases r ON r.pypi_project_id = p.id AND r.version = f.version
 		WHERE `+strings.Join(where, " AND ")+` ORDER BY p.index_name, p.name, f.id`, args...)
 	if err != nil {
@@ -184,17 +185,18 @@ func (db *DB) Files(ctx context.Context, filter FileFilter, fn func(ListedFile) 
 	for rows.Next() {
 		var f ListedFile
 		var uploaded, first, last, removed, replaced sql.NullInt64
-		var slsa string
+		var release, slsa string
 		if err := rows.Scan(&f.Index, &f.PyPIProject, &f.Release, &f.ReleaseStates, &f.File, &f.SHA256, &f.Size, &uploaded, &f.Yanked,
-			&f.State, &f.Grade, &f.ReleaseSLSA, &slsa, &f.Provenance, &first, &last, &removed, &replaced); err != nil {
+			&f.State, &f.Grade, &release, &slsa, &f.Provenance, &first, &last, &removed, &replaced); err != nil {
 			return fmt.Errorf("files in the record: %w", err)
 		}
 		f.UploadedAt, f.FirstSeen, f.LastSeen = instant(uploaded), instant(first), instant(last)
 		f.RemovedAt, f.ReplacedAt = instant(removed), instant(replaced)
-		if slsa != "" {
-			if err := json.Unmarshal([]byte(slsa), &f.SLSA); err != nil {
-				return fmt.Errorf("files in the record: verdict on %s: %w", f.File, err)
-			}
+		if f.SLSA, err = verdictOf[audit.SLSAVerdict](slsa); err != nil {
+			return fmt.Errorf("files in the record: verdict on %s: %w", f.File, err)
+		}
+		if f.ReleaseSLSA, err = verdictOf[audit.ReleaseSLSA](release); err != nil {
+			return fmt.Errorf("files in the record: verdict on the release of %s: %w", f.File, err)
 		}
 		if err := fn(f); err != nil {
 			return err

@@ -14,7 +14,7 @@ type Builder struct {
 // Builder is the row of the root-of-trust table whose workflow signed, at the very ref that it is pinned to, and whether
 // there is one. Signer and row are compared as parsed: a SAN may have escapes.
 func (p Policy) Builder(id Identity) (Builder, bool) {
-	if id.SANType != SANTypeURI {
+	if len(p.Builders) == 0 || id.SANType != SANTypeURI {
 		return Builder{}, false
 	}
 	signer, err := ParseWorkflowURI(id.SAN)
