@@ -270,7 +270,9 @@ func (r *followRun) settle(ctx context.Context, known []knownLog, answer *follow
 		return err
 	}
 	for _, k := range known {
-		standings[k.origin] = k.standing(watch.Hash())
+		standing := k.standing(watch.Hash())
+		standing.Windowed = k.kind == kindRekorV1 && r.cfg.Logs.RekorV1 == config.RekorV1Window
+		standings[k.origin] = standing
 	}
 	changes, err := audit.SettleLogs(ctx, r.record, ruleSet(r.cfg), policies, standings, r.app.clock.Now(), channelNames(r.cfg))
 	for _, c := range changes {

@@ -105,12 +105,17 @@ func logsConfig(world *sandbox.World, trust string) []byte {
 		}
 		fmt.Fprintf(&each, "    %s: {url: %q%s}\n", strings.TrimPrefix(name, "https://"), address, kind)
 	}
-	return fmt.Appendf(nil, "database: monitor.db\ntrust: [{%s}]\n%slogs:\n  start: zero\n  each:\n%s%s", trust, gitHubConfig(world), &each, config.Preset())
+	return fmt.Appendf(nil, "database: monitor.db\ntrust: [{%s}]\n%slogs:\n  start: zero\n  each:\n%s%s", trust, gitHubConfig(world), &each, calmPreset())
+}
+
+// calmPreset is the preset without what it expects from time to time: the weekly builds of a sandbox end in July 2026.
+func calmPreset() string {
+	return strings.Replace(string(config.Preset()), "expect: {every: 7d, within: 2d}", "", 1)
 }
 
 // worldConfig is the preset with its ids confirmed, pointed at a world.
 func worldConfig(world *sandbox.World) []byte {
-	text := strings.Replace(string(config.Preset()), "ids: unconfirmed", "ids: confirmed", 1)
+	text := strings.Replace(calmPreset(), "ids: unconfirmed", "ids: confirmed", 1)
 	return []byte(fmt.Sprintf(`database: monitor.db
 trust: [{trusted_root: trusted_root.json}]
 indexes: {pypi: {url: %q}}

@@ -17,8 +17,10 @@ import (
 
 // statusAnswer is the JSON of status.
 type statusAnswer struct {
-	Schema       string                 `json:"schema"`
-	Record       string                 `json:"record"`
+	Schema string `json:"schema"`
+	Record string `json:"record"`
+	// Policy names the expectations that are held against the record; the runs have those that they judged by.
+	Policy       string                 `json:"policy_sha256"`
 	Projects     []db.ProjectStatus     `json:"projects"`
 	OpenFindings map[audit.Severity]int `json:"open_findings"`
 	TrustedRoots []trustedRootStatus    `json:"trusted_roots"`
@@ -35,6 +37,9 @@ type statusAnswer struct {
 	NotFollowed []skippedLog `json:"not_followed"`
 	// Certificates counts those in the projects' own names, and the promises of CT logs.
 	Certificates certificatesStatus `json:"certificates"`
+	// Claims are what the projects say of their releases, held against the evidence, and SLSALimits what no attestation shows.
+	Claims     []audit.ClaimVerdict `json:"claims"`
+	SLSALimits []string             `json:"slsa_limits"`
 }
 
 // logStatus is where one log stands.
@@ -127,7 +132,7 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 
 // readStatus gathers the answer from the record. Only what is said of coverage is of a period.
 func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string, period audit.Span) (*statusAnswer, error) {
-	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: append(slices.Clone(coverage), gitHubCoverage(cfg)), LogCoverage: []audit.Coverage{},
+	s := &statusAnswer{Schema: "status/1", Record: record.Path(), Policy: cfg.Hash(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: append(slices.Clone(coverage), gitHubCoverage(cfg)), LogCoverage: []audit.Coverage{},
 		Logs: []logStatus{}, NotFollowed: []skippedLog{}}
 	var err error
 	if s.Projects, err = record.Projects(ctx); err != nil {
@@ -163,6 +168,10 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 		return nil, err
 	}
 	s.Coverage = append(s.Coverage, s.Certificates.coverage()...)
+	if s.Claims, err = heldClaims(ctx, cfg, record); err != nil {
+		return nil, err
+	}
+	s.SLSALimits = audit.SLSALimits()
 	set, roots, err := recordedRoots(ctx, record)
 	if err != nil {
 		return nil, err
@@ -283,6 +292,8 @@ func (a *app) printStatus(s *statusAnswer) error {
 		open = []string{"none"}
 	}
 	line(a.stdout, "open findings: %s", strings.Join(open, ", "))
+	line(a.stdout, "policy: sha256:%s", s.Policy)
+	a.printClaims(s.Claims, s.SLSALimits)
 	for _, r := range s.TrustedRoots {
 		expires := "does not expire"
 		if r.ExpiresAt != "" {

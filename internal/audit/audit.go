@@ -130,6 +130,7 @@ func (c *collector) settle(ctx context.Context, j *Judge) error {
 		return err
 	}
 	sortVersions(versions)
+	canary := j.Canary(c.facts)
 	var lineage Lineage
 	var failing, failingStore []FileFacts
 	var others otherIDs
@@ -142,9 +143,10 @@ func (c *collector) settle(ctx context.Context, j *Judge) error {
 		var v ReleaseVerdict
 		v, lineage = j.Release(c.facts, r, lineage)
 		settlement.Assessment.merge(v.Assessment)
-		rj := ReleaseJudgement{Version: version, States: v.State()}
+		canary.See(r)
+		rj := ReleaseJudgement{Version: version, States: v.State(), SLSA: v.SLSA}
 		for i, f := range r.Files {
-			rj.Files = append(rj.Files, FileJudgement{ID: f.ID, State: v.Files[i].State, Grade: v.Files[i].Grade})
+			rj.Files = append(rj.Files, FileJudgement{ID: f.ID, State: v.Files[i].State, Grade: v.Files[i].Grade, SLSA: v.Files[i].SLSA})
 			if !f.Gone() && !f.Provenance.FailingSince.IsZero() {
 				failing = append(failing, f)
 			}
@@ -167,6 +169,7 @@ func (c *collector) settle(ctx context.Context, j *Judge) error {
 	}
 	settlement.Assessment.merge(j.Project(c.facts, failing))
 	settlement.Assessment.merge(j.GitHub(c.facts, failingStore, others))
+	settlement.Assessment.merge(canary.Judge())
 	if !c.facts.FailingSince.IsZero() {
 		c.summary.trouble("%s: %s", c.facts.ref(), c.facts.Failure)
 	}

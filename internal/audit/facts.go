@@ -139,6 +139,8 @@ type AttestationFacts struct {
 	Unlogged bool `json:"unlogged,omitempty"`
 	// Release says that it is GitHub's own attestation of a release's assets, or claims to be: no provenance, and nobody's else.
 	Release bool `json:"release,omitempty"`
+	// SLSA is what a SLSA predicate says; nil where it is none, or cannot be read.
+	SLSA *identity.SLSAProvenance `json:"slsa,omitempty"`
 }
 
 // Failed is the first check that failed, or else the first of a form that is not supported; nil where there is none.

@@ -31,6 +31,8 @@ type FileVerdict struct {
 	Source string
 	// Grade is the publishing grade that covers the file, "" where none does.
 	Grade string
+	// SLSA is what the evidence says of how the file was built; nil for one that is gone.
+	SLSA *SLSAVerdict
 }
 
 // fileRules are the rules that need a file's provenance.
@@ -80,6 +82,8 @@ func (j *Judge) File(p ProjectFacts, f FileFacts) FileVerdict {
 			Evidence: []Evidence{listing, {Kind: "download", URL: f.URL, At: f.DeepCheckedAt, Detail: "sha256:" + f.DeepSHA256}},
 		})
 	}
+	slsa := j.SLSA(p, f)
+	v.SLSA = &slsa
 	return v
 }
 
@@ -303,13 +307,9 @@ func (j *Judge) signer(found *findings, p ProjectFacts, f FileFacts, at Attestat
 		found.add(UnexpectedIdentity, e, finding)
 		return ""
 	}
-	var problems []string
-	for _, name := range judged.Grades {
-		problem := mayPublish(j.grade(name), p.ref(), f.Version, at)
-		if problem == "" {
-			return name
-		}
-		problems = append(problems, fmt.Sprintf("grade %s: %s", name, problem))
+	grade, problems := j.mayCover(judged, p, f.Version, at)
+	if grade != "" {
+		return grade
 	}
 	e.Detail = oneLine(strings.Join(problems, "; "), 500)
 	finding.Summary = fmt.Sprintf("%s is signed by %s, which is of grade %s and may not publish it", f.Filename, who, strings.Join(judged.Grades, " or "))
@@ -332,6 +332,19 @@ func why(j identity.Judgement) string {
 		reasons = append(reasons, "closest grade: "+closest.Grade)
 	}
 	return strings.Join(append(reasons, j.Notes...), "; ")
+}
+
+// mayCover is the first grade of a judged identity that may publish a version of a PyPI project, "" where none may, and then why
+// each of them may not.
+func (j *Judge) mayCover(judged identity.Judgement, p ProjectFacts, version string, at AttestationFacts) (grade string, problems []string) {
+	for _, name := range judged.Grades {
+		problem := mayPublish(j.grade(name), p.ref(), version, at)
+		if problem == "" {
+			return name, nil
+		}
+		problems = append(problems, fmt.Sprintf("grade %s: %s", name, problem))
+	}
+	return "", problems
 }
 
 // mayPublish says why a grade does not cover a file of a PyPI project and version, "" where it does. Where the

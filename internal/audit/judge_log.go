@@ -32,6 +32,10 @@ type LogFacts struct {
 	// has no two checkpoints of it.
 	GrowthPerSecond float64
 	Ranges          []ProvenRange
+	// ProvenAt is when the leaves below Proven were proven, BehindSince when the log first showed a leaf that is not; zero where there
+	// is none. LevelAt is when all that it showed was last proven, and LevelIndex how much that was.
+	ProvenAt, BehindSince, LevelAt time.Time
+	LevelIndex                     uint64
 	// Shard says whose shard the log is, Rekor1 what is known of a Rekor v1 as a whole; nil where it is neither.
 	Shard  *ShardFacts
 	Rekor1 *Rekor1Facts
@@ -92,6 +96,7 @@ func (j *Judge) Log(l LogFacts) Assessment {
 		})
 	}
 	j.rekor1(&a, l, s)
+	j.backlog(&a, l, s)
 	// What the log showed when it was last asked counts: one that nobody has asked since is unknown.
 	silent, grace := l.CheckedAt.Sub(l.GrewAt), j.Rules[StaleLog].Grace
 	switch {

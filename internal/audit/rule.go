@@ -39,6 +39,9 @@ const (
 	SplitView              = "split-view"
 	FrozenLogGrew          = "frozen-log-grew"
 	StaleLog               = "stale-log"
+	Backlog                = "backlog"
+	MissedCanary           = "missed-canary"
+	TrustRootExpiring      = "trust-root-expiring"
 )
 
 // Rule is one thing that the reconciliation looks for.
@@ -155,6 +158,15 @@ func Rules() []Rule {
 		{CoverageGap, "monitor", Medium, 6 * time.Hour,
 			"Something that was found cannot be judged by this version: it is neither good nor bad.",
 			"Look at the evidence by other means, and look for a newer version of the monitor."},
+		{Backlog, "monitor", Medium, 6 * time.Hour,
+			"A log is not read as fast as it grows, or what was to be read of it waits: what it took meanwhile is unknown.",
+			"Give the monitor more time, or the log's host a larger budget; or take the log up at its head, and have the past said to be not looked at. `monitor status` says how far each log was read."},
+		{MissedCanary, "monitor", Info, 0,
+			"Something that the configuration expects from time to time, such as a weekly build, did not happen when it was due.",
+			"Look at the workflow's runs. A run that was cancelled explains it; if runs succeed and nothing of them is seen, find out what the monitor does not see. If the schedule changed, change expect in the configuration."},
+		{TrustRootExpiring, "monitor", Medium, 24 * time.Hour,
+			"A trusted root that is in use is near its end: the metadata that vouches for it expires within three days, or the last of its authorities or logs of a kind within thirty.",
+			"See whether its source can be reached, and what its operators say. A trusted_root.json has to be replaced by hand. Once it has ended, what is signed by newer keys cannot be verified."},
 	}
 }
 

@@ -303,7 +303,7 @@ func aRelease(edit func(f *FileFacts)) func(*Judge, time.Time) Assessment {
 // TestEveryRuleIsTriggeredByItsFactsAndByNoOthers judges each rule's facts at the end of its grace period and a second before.
 func TestEveryRuleIsTriggeredByItsFactsAndByNoOthers(t *testing.T) {
 	tested := map[string]bool{}
-	for _, c := range ruleCases() {
+	for _, c := range append(ruleCases(), monitorRuleCases(t)...) {
 		tested[c.rule] = true
 		j := presetJudge(t, noon)
 		rule := j.Rules[c.rule]
@@ -359,7 +359,7 @@ func TestEveryRuleIsTriggeredByItsFactsAndByNoOthers(t *testing.T) {
 
 // TestJudgingIsPure judges the same facts twice, and facts of which nothing may be changed by judging.
 func TestJudgingIsPure(t *testing.T) {
-	for _, c := range ruleCases() {
+	for _, c := range append(ruleCases(), monitorRuleCases(t)...) {
 		j := presetJudge(t, noon)
 		if diff := cmp.Diff(c.wrong(j, noon.Add(-100*time.Hour)), c.wrong(j, noon.Add(-100*time.Hour))); diff != "" {
 			t.Errorf("%s: %s", c.rule, diff)

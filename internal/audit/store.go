@@ -127,6 +127,7 @@ type Settlement struct {
 type ReleaseJudgement struct {
 	Version string
 	States  string
+	SLSA    *ReleaseSLSA // nil where it has no live file
 	Files   []FileJudgement
 }
 
@@ -135,6 +136,7 @@ type FileJudgement struct {
 	ID    int64
 	State FileState
 	Grade string
+	SLSA  *SLSAVerdict // nil where it is gone
 }
 
 // Outcome is how a run ended.

@@ -14,7 +14,7 @@ import (
 
 // verificationRules changes whenever verifying the same document with the same trusted roots may give other facts, so
 // that documents in the record are verified again.
-const verificationRules = "2"
+const verificationRules = "3"
 
 // Verifier turns provenance documents into facts.
 type Verifier struct {
@@ -133,6 +133,9 @@ func factsOf(bundle, index int, publisher attest.Publisher, r attest.Result) Ver
 		var err error
 		if f.Contradictions, err = identity.CheckSLSAPredicate(r.Statement.Predicate, *f.Identity); err != nil {
 			f.PredicateError = err.Error()
+		}
+		if read, err := identity.ReadSLSAPredicate(r.Statement.Predicate); err == nil {
+			f.SLSA = &read
 		}
 	}
 	for _, e := range r.Entries {

@@ -110,6 +110,8 @@ type Project struct {
 	AlsoWatch AlsoWatch
 	// ExpectRemovals are those of PyPI whose releases are removed on purpose.
 	ExpectRemovals []PyPIProject
+	// Claims are what the project says of its releases.
+	Claims []Claim
 }
 
 // PyPIProject is a project on a package index.

@@ -60,6 +60,7 @@ func TestNoFileIsTheONNXPreset(t *testing.T) {
 			Name:           "onnx",
 			PyPI:           []PyPIProject{{"pypi", "onnx"}, {"pypi", "onnx-weekly"}},
 			ExpectRemovals: []PyPIProject{{"pypi", "onnx-weekly"}},
+			Claims:         []Claim{{On: PyPIProject{"pypi", "onnx"}, SLSABuild: 2, Source: "SECURITY.md"}},
 			Policy: identity.Policy{
 				Project:    "onnx",
 				Issuer:     "https://token.actions.githubusercontent.com",
@@ -80,6 +81,7 @@ func TestNoFileIsTheONNXPreset(t *testing.T) {
 						Publishes:    []string{"pypi/onnx-weekly"},
 						PublishSince: &identity.Since{Uploaded: day0(2024, time.November, 4)},
 						SLSASince:    &identity.Since{Uploaded: day0(2026, time.May, 11)},
+						Expect:       &identity.Expect{Every: 7 * 24 * time.Hour, Within: 2 * 24 * time.Hour},
 					},
 					{
 						Name: "test-weekly", Workflow: "create_release.yml", Runner: "github-hosted",
@@ -162,6 +164,10 @@ func TestExampleMeansWhatItsCommentsSay(t *testing.T) {
 		{"publishes", c.Projects[0].Policy.Grades[0].Publishes, []string{"pypi/widget", "internal/widget-extras"}},
 		{"slsa_since", c.Projects[0].Policy.Grades[0].SLSASince, &identity.Since{Version: "2.4.0", Uploaded: time.Date(2026, time.February, 15, 12, 0, 0, 0, time.UTC)}},
 		{"runner", c.Projects[0].Policy.Grades[2].Runner, "any"},
+		{"expect", c.Projects[0].Policy.Grades[1].Expect, &identity.Expect{Every: 24 * time.Hour, Within: 6 * time.Hour}},
+		{"builders", c.Projects[0].Policy.Builders, []identity.Builder{{ID: "https://github.com/example/builder/.github/workflows/build.yml@refs/tags/v2", Level: 3}}},
+		{"claims", c.Projects[0].Claims, []Claim{{On: PyPIProject{"pypi", "widget"}, SLSABuild: 2, Source: "SECURITY.md",
+			Since: &identity.Since{Version: "2.4.0", Uploaded: time.Date(2026, time.February, 15, 0, 0, 0, 0, time.UTC)}}}},
 		{"webhook", c.Alerts.Slack.Webhook.String(), "[secret in file /run/secrets/slack]"},
 	} {
 		if diff := cmp.Diff(part.want, part.have); diff != "" {
