@@ -96,9 +96,29 @@ func (j *Judge) provenanceSources(p ProjectFacts, f FileFacts) []provenanceSourc
 	}
 	sources := []provenanceSource{index}
 	if cmp.Or(j.Policy.Issuer, identity.GitHubActionsIssuer) == identity.GitHubActionsIssuer {
-		sources = append(sources, provenanceSource{name: "GitHub's attestation store", unread: "it is not read by this version"})
+		sources = append(sources, j.storeSource(f.Store))
 	}
 	return sources
+}
+
+// storeSource is GitHub's store as a place that may have a file's provenance. What GitHub says of a release is none.
+func (j *Judge) storeSource(s StoreFacts) provenanceSource {
+	source := provenanceSource{name: "GitHub's attestation store"}
+	switch {
+	case s.State != "":
+	case !j.StoreRead:
+		source.unread = "it is not read"
+	case s.Failure != "":
+		source.unread = oneLine(s.Failure, 200)
+	default:
+		source.unread = "it has not been asked yet"
+	}
+	for _, b := range s.Bundles {
+		if b.GoneAt.IsZero() && !b.Attestation.Release {
+			source.attestations = append(source.attestations, b.Attestation)
+		}
+	}
+	return source
 }
 
 // SLSA says which level of SLSA's Build track the evidence on a file is consistent with (SLSA v1.2, "Verifying artifacts"): the

@@ -46,14 +46,16 @@ func TestWhatIsServedOfABuildDecidesItsLevel(t *testing.T) {
 		v := verdicts[one.File]
 		got[one.Name] = string(v.Build) + ": " + strings.Join(v.Reasons, "; ")
 	}
+	const provenance = "L2: SLSA provenance v1, verified, that agrees with its certificate, signed by workflow create_release.yml of onnx/onnx at refs/heads/rel-1.23.0, " +
+		"triggered by workflow_dispatch in environment pypi-release (grade release); it was built on a hosted runner, and signed there; it is served by "
+	const store = "GitHub's attestation store"
 	if diff := cmp.Diff(map[string]string{
-		"publish-and-slsa": "L2: SLSA provenance v1, verified, that agrees with its certificate, signed by workflow create_release.yml of onnx/onnx at refs/heads/rel-1.23.0, " +
-			"triggered by workflow_dispatch in environment pypi-release (grade release); it was built on a hosted runner, and signed there; it is served by pypi",
-		"slsa-commit": "unevaluated: a publish attestation says who uploaded it, and nothing of how it was built; " +
-			"SLSA provenance of pypi does not count: it contradicts its certificate: buildDefinition.resolvedDependencies[0].digest.gitCommit",
-		"pr-build":  "unevaluated: SLSA provenance of pypi does not count: its signer may not publish the file: grade pr: publishes nothing",
-		"unsigned":  "unevaluated: ",
-		"late-file": "unevaluated: a publish attestation says who uploaded it, and nothing of how it was built",
+		"publish-and-slsa": provenance + "pypi",
+		"slsa-commit": provenance + store + "; SLSA provenance of pypi does not count: it contradicts its certificate: " +
+			"buildDefinition.resolvedDependencies[0].digest.gitCommit",
+		"pr-build":  provenance + store + "; SLSA provenance of pypi does not count: its signer may not publish the file: grade pr: publishes nothing",
+		"unsigned":  "L0: ",
+		"late-file": provenance + store,
 	}, got); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
 	}

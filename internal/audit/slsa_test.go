@@ -137,7 +137,7 @@ func TestTheTopLevelWorkflowIsNotL3(t *testing.T) {
 // TestASourceThatWasNotReadIsNotL0 has each way in which a source can stay unread.
 func TestASourceThatWasNotReadIsNotL0(t *testing.T) {
 	j := presetJudge(t, noon)
-	const store = "GitHub's attestation store: it is not read by this version"
+	const store = "GitHub's attestation store: it is not read"
 	for name, c := range map[string]struct {
 		edit   func(f *FileFacts)
 		build  BuildLevel

@@ -14,7 +14,7 @@ import (
 
 // verificationRules changes whenever verifying the same document with the same trusted roots may give other facts, so
 // that documents in the record are verified again.
-const verificationRules = "3"
+const verificationRules = "4"
 
 // Verifier turns provenance documents into facts.
 type Verifier struct {
