@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/identity"
+	"github.com/rekoncile/rekoncile/internal/sandbox"
+)
+
+// BenchmarkIdentitiesOfThePublicInstance runs the program against a world at the pace of the public instance, in simulated time,
+// and measures how old what it knows is, and what it asks the log for. The hours are of the logs' time.
+func BenchmarkIdentitiesOfThePublicInstance(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		pace   float64
+		hours  int
+		every  time.Duration // between two signatures of the project's
+		offset time.Duration
+	}{
+		// Everything at its true pace; the project signs more often than once in a quarter of an hour.
+		{"an-hour-at-its-pace", publicPace, 1, 13 * time.Minute, 3*time.Minute + 7*time.Second},
+		// What is asked for by name does not depend on the pace at which others sign: so a whole day is simulated at less.
+		{"a-day-of-ten-signatures", 0.1, 24, 144 * time.Minute, 17*time.Minute + 13*time.Second},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				p := newPublicWorld(b, c.pace, time.Minute)
+				m := p.monitor(b, "indexed", 60)
+				m.watch(b, time.Minute, true) // takes the logs up, and probes the index
+				p.Rekor.ForgetRequests()
+				jobs := []func(*sandbox.Claims){unknownJob, weeklyJob, ciJob, prJob}
+				span := time.Duration(c.hours) * time.Hour
+				signed := 0
+				for at := c.offset; at < span; at += c.every {
+					p.sign(fmt.Sprintf("file-%d", signed), at, true, jobs[signed%len(jobs)])
+					signed++
+				}
+				began, size := p.clock.Now(), p.Rekor.Size()
+				worst, runs := m.watch(b, span, true)
+				minutes := p.clock.Now().Sub(began).Minutes()
+				perMinute := float64(len(p.Rekor.Requests())) / minutes
+				b.ReportMetric(worst.certificate.Seconds(), "s-to-certificate")
+				b.ReportMetric(worst.entry.Seconds(), "s-to-entry")
+				b.ReportMetric(worst.behind.Seconds(), "s-behind-ct")
+				b.ReportMetric(perMinute, "requests/min")
+				b.ReportMetric(100*perMinute/publicRequests, "%-of-500/min")
+				b.ReportMetric(float64(signed), "signatures")
+				b.ReportMetric(float64(p.Rekor.Size()-size), "entries")
+				b.ReportMetric(float64(runs), "runs")
+			}
+		})
+	}
+}
+
+// windowCost is what windows of some certificates take.
+type windowCost struct {
+	what             string
+	windows          int
+	entries          uint64
+	finding, reading int64 // requests: where they lie, and what is in them
+}
+
+// BenchmarkWindowsOfThePublicInstance has ten certificates issued in two and a half hours of the public instance, as a project
+// does in a day, to a search index that does not know subjects, and tells what their windows take by kind, next to what reading
+// all of the log would. The one that comes first is read, in as many runs of the program as it takes at 480 requests a minute.
+func BenchmarkWindowsOfThePublicInstance(b *testing.B) {
+	// One that no grade knows, two that publish, and seven of builds and scans; further apart than a window is long, as they
+	// are in a day.
+	jobs := []func(*sandbox.Claims){ciJob, prJob, unknownJob, ciJob, weeklyJob, prJob, ciJob, func(*sandbox.Claims) {}, prJob, ciJob}
+	const apart = 15 * time.Minute
+	for b.Loop() {
+		p := newPublicWorld(b, publicPace, 0)
+		p.quietCT = true // what following that costs is no matter here
+		p.Rekor.Index.SetSubject(sandbox.SubjectIgnored)
+		m := p.monitor(b, "window", 480)
+		m.follow(b)
+		for i, job := range jobs {
+			p.sign(fmt.Sprintf("file-%d", i), time.Duration(i)*apart+time.Minute, true, job)
+		}
+		p.advance(b, time.Duration(len(jobs))*apart)
+		m.run.cfg.Logs.RekorV1 = "indexed" // the certificates first
+		m.follow(b)
+		costs := m.windowCosts(b)
+		var table strings.Builder
+		w := tabwriter.NewWriter(&table, 0, 4, 2, ' ', 0)
+		fmt.Fprintln(w, "windows of\twindows\tentries\trequests\tat 60/min\tat 480/min\t")
+		for _, c := range costs {
+			requests := c.finding + c.reading
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.1f h\t%.2f h\t\n", c.what, c.windows, c.entries, requests, float64(requests)/60/60, float64(requests)/480/60)
+			b.ReportMetric(float64(requests), strings.ReplaceAll(c.what, " ", "-")+"-requests")
+		}
+		perDay := publicPace * 24 * 60 * 60 / float64(rekorPage)
+		fmt.Fprintf(w, "all of the log, each day\t\t%.0f\t%.0f\t%.0f h\t%.0f h\t\n", perDay*rekorPage, perDay, perDay/60/60, perDay/480/60)
+		_ = w.Flush()
+		b.Logf("\n%s", table.String())
+
+		// One is read, to hold the estimate against.
+		m.run.cfg.Logs.RekorV1 = "window"
+		p.Rekor.ForgetRequests()
+		began := p.clock.Now()
+		for runs := 0; ; runs++ {
+			m.follow(b)
+			first := m.status(b).Windows[0]
+			if !first.FinishedAt.IsZero() {
+				b.ReportMetric(float64(first.Requests), "requests-of-the-one-read")
+				b.ReportMetric(float64(first.To-first.From), "entries-of-the-one-read")
+				b.ReportMetric(first.FinishedAt.Sub(began).Hours(), "hours-of-the-one-read")
+				break
+			}
+			if runs > 20 {
+				b.Fatalf("it does not come to its end: %+v", first)
+			}
+		}
+	}
+}
+
+// windowCosts plans the windows of unexpected identities, of those and of publishing grades, and of all certificates of the
+// project's.
+func (m *publicMonitor) windowCosts(b *testing.B) []windowCost {
+	b.Helper()
+	ctx := b.Context()
+	known, err := m.run.app.knownLogs(m.run.cfg, m.run.set)
+	if err != nil {
+		b.Fatal(err)
+	}
+	client := m.run.app.client(m.run.cfg, m.run.logger, logHosts(known)...)
+	defer client.Close()
+	open, err := m.run.windowRun(ctx, rekor1Logs(m.run.cfg, known)[0], client)
+	if err != nil {
+		b.Fatal(err)
+	}
+	policies := map[string]identity.Policy{m.run.cfg.Projects[0].Name: m.run.cfg.Projects[0].Policy}
+	ranked, err := audit.CertificateRequests(ctx, m.run.record, policies)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var unexpected, all []audit.WindowRequest
+	for _, q := range ranked {
+		if q.Priority == audit.WindowUnexpected {
+			unexpected = append(unexpected, q)
+		}
+	}
+	if err := m.run.record.OwnCertificates(ctx, func(c audit.CertificateFacts) error {
+		all = append(all, audit.WindowRequest{Since: c.NotBefore, Until: c.NotAfter, Why: "of the project's"})
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	var costs []windowCost
+	for _, c := range []struct {
+		what     string
+		requests []audit.WindowRequest
+	}{{"unexpected identities", unexpected}, {"these and publishing grades", ranked}, {"all certificates", all}} {
+		cost := windowCost{what: c.what}
+		before := open.run.Planner.Spent()
+		for _, q := range c.requests {
+			windows, _, err := open.run.Planner.Plan(ctx, q)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := range windows {
+				cost.windows++
+				cost.entries += windows[i].To - windows[i].From
+				cost.reading += windows[i].Estimate()
+			}
+		}
+		cost.finding = open.run.Planner.Spent() - before
+		costs = append(costs, cost)
+	}
+	return costs
+}
