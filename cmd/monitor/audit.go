@@ -211,6 +211,7 @@ func (p *pass) targets() ([]target, audit.Options, error) {
 func (p *pass) work(ctx context.Context, record *db.DB, targets []target, options audit.Options) (*passAnswer, error) {
 	answer := &passAnswer{Outcome: audit.Complete, Projects: []audit.Summary{}, Findings: []audit.Finding{}}
 	run := &followRun{app: p.app, cfg: p.cfg, logger: p.logger, record: record, afterwards: true, refresh: time.Hour}
+	defer run.close()
 	var followed *followAnswer
 	if p.deliver {
 		var err error

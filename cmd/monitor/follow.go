@@ -15,6 +15,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/clock"
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/fetch"
 	"github.com/rekoncile/rekoncile/internal/identity"
 	"github.com/rekoncile/rekoncile/internal/trust"
 )
@@ -119,6 +120,7 @@ func (a *app) runFollow(ctx context.Context, g *globals, flags followFlags) (err
 	record.CountRequests(&a.requests)
 	goesOn := !flags.once && flags.until == 0
 	run := &followRun{app: a, cfg: cfg, logger: logger, record: record, only: flags.logs, from: from, until: flags.until, reread: flags.reread, refresh: flags.refresh, goesOn: goesOn}
+	defer run.close()
 	for {
 		answer, err := run.once(ctx)
 		if err != nil && ctx.Err() != nil && goesOn {
@@ -164,6 +166,9 @@ type followRun struct {
 	set      *trust.Set
 	loadedAt time.Time
 	watch    *identity.WatchList
+
+	client      *fetch.Client
+	clientHosts []string
 }
 
 // once makes one run: trusted roots, logs, findings.
@@ -180,8 +185,8 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
-	defer client.Close()
+	client := r.logClient(known)
+	before := client.Requests()
 	wanted, err := r.wanted(known, answer)
 	if err != nil {
 		return nil, err
@@ -205,8 +210,36 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if !answer.Certificates.Complete() {
 		answer.Outcome = audit.Incomplete
 	}
-	answer.Requests = client.Requests()
+	answer.Requests = since(before, client.Requests())
 	return answer, r.settle(ctx, known, answer)
+}
+
+// logClient is the client that logs are asked with, run after run: it knows by then what their hosts bear.
+func (r *followRun) logClient(known []knownLog) *fetch.Client {
+	hosts := logHosts(known)
+	if r.client == nil || !slices.Equal(hosts, r.clientHosts) {
+		r.close()
+		r.client, r.clientHosts = r.app.client(r.cfg, r.logger, hosts...), hosts
+	}
+	return r.client
+}
+
+// close ends the connections to logs.
+func (r *followRun) close() {
+	if r.client != nil {
+		r.client.Close()
+	}
+}
+
+// since is what counts of requests have become more by.
+func since(before, now map[string]int64) map[string]int64 {
+	more := map[string]int64{}
+	for host, n := range now {
+		if n > before[host] {
+			more[host] = n - before[host]
+		}
+	}
+	return more
 }
 
 // followTargets makes a run over logs.

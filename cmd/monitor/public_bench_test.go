@@ -31,7 +31,7 @@ func BenchmarkIdentitiesOfThePublicInstance(b *testing.B) {
 			for b.Loop() {
 				p := newPublicWorld(b, c.pace, time.Minute)
 				m := p.monitor(b, "indexed", 60)
-				m.watch(b, time.Minute, true) // takes the logs up, and probes the index
+				m.settled(b)
 				p.Rekor.ForgetRequests()
 				jobs := []func(*sandbox.Claims){unknownJob, weeklyJob, ciJob, prJob}
 				span := time.Duration(c.hours) * time.Hour
@@ -77,14 +77,13 @@ func BenchmarkWindowsOfThePublicInstance(b *testing.B) {
 		p := newPublicWorld(b, publicPace, 0)
 		p.quietCT = true // what following that costs is no matter here
 		p.Rekor.Index.SetSubject(sandbox.SubjectIgnored)
-		m := p.monitor(b, "window", 480)
-		m.follow(b)
+		m := p.monitor(b, "indexed", 480)
+		m.settled(b)
 		for i, job := range jobs {
 			p.sign(fmt.Sprintf("file-%d", i), time.Duration(i)*apart+time.Minute, true, job)
 		}
 		p.advance(b, time.Duration(len(jobs))*apart)
-		m.run.cfg.Logs.RekorV1 = "indexed" // the certificates first
-		m.follow(b)
+		m.follow(b) // the certificates
 		costs := m.windowCosts(b)
 		var table strings.Builder
 		w := tabwriter.NewWriter(&table, 0, 4, 2, ' ', 0)

@@ -69,6 +69,9 @@ func newPublicWorld(tb testing.TB, pace float64, past time.Duration) *publicWorl
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if err := sandbox.OnnxLike(world); err != nil {
+		tb.Fatal(err)
+	}
 	p := &publicWorld{World: world, clock: c, pace: pace, began: start}
 	tb.Cleanup(func() {
 		if err := world.Close(); err != nil {
@@ -79,10 +82,10 @@ func newPublicWorld(tb testing.TB, pace float64, past time.Duration) *publicWorl
 		tb.Fatal(err)
 	}
 	world.Rekor.SetBudget(publicRequests, "60")
-	world.Rekor.SetLatency(func(context.Context) error { return p.pass(publicLatency) })
+	world.Rekor.SetLatency(func(context.Context) error { return p.answer() })
 	handler := world.CT.Handler()
 	ct := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if err := p.pass(publicLatency); err != nil {
+		if err := p.answer(); err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		handler.ServeHTTP(w, q)
@@ -113,16 +116,21 @@ func (p *publicWorld) signed() []signing {
 // advance lets time pass while nobody asks anything.
 func (p *publicWorld) advance(tb testing.TB, d time.Duration) {
 	tb.Helper()
-	if err := p.pass(d); err != nil {
+	if err := p.until(p.clock.Now().Add(d)); err != nil {
 		tb.Fatal(err)
 	}
 }
 
-// pass lets time pass, in which the logs grow and jobs sign.
-func (p *publicWorld) pass(d time.Duration) error {
+// answer takes the time of a request. Those that are made at once take it together.
+func (p *publicWorld) answer() error { return p.until(p.clock.Now().Add(publicLatency)) }
+
+// until lets time pass up to a moment, in which the logs grow and jobs sign.
+func (p *publicWorld) until(end time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	end := p.clock.Now().Add(d)
+	if !end.After(p.clock.Now()) {
+		return nil
+	}
 	for len(p.due) > 0 && !p.due[0].at.After(end) {
 		s := p.due[0]
 		p.due = p.due[1:]
@@ -183,13 +191,18 @@ func (p *publicWorld) monitor(tb testing.TB, mode string, perMinute int) *public
 	tb.Helper()
 	dir := tb.TempDir()
 	each := fmt.Sprintf("    %s: {url: %q}\n    %s: {url: %q}\n    %s: {mode: off}\n", strings.TrimPrefix(publicRekorName, "https://"), p.Rekor.URL(), p.CT.Origin(), p.ct, p.StaticCT.Origin())
-	text := fmt.Appendf(nil, "database: %s\ntrust: [{trusted_root: trusted_root.json}]\nbudgets: {%q: %d/min, %q: %d/min}\nlogs:\n  start: head\n  rekor_v1: {mode: %s}\n  rekor_v2: {mode: off}\n  each:\n%s%s",
-		filepath.Join(dir, "monitor.db"), hostOf(p.Rekor.URL()), perMinute, hostOf(p.ct), perMinute, mode, each, config.Preset())
+	text := fmt.Appendf(nil, "database: %s\ntrust: [{trusted_root: trusted_root.json}]\nbudgets: {%q: %d/min, %q: %d/min}\nindexes: {pypi: {url: %q}}\nlogs:\n  start: head\n  rekor_v1: {mode: %s}\n  rekor_v2: {mode: off}\n  each:\n%s%s",
+		filepath.Join(dir, "monitor.db"), hostOf(p.Rekor.URL()), perMinute, hostOf(p.ct), perMinute, p.PyPI.URL(), mode, each, config.Preset())
 	path := filepath.Join(dir, "config.yaml")
 	for name, body := range map[string][]byte{"trusted_root.json": p.TrustedRootJSON(), "config.yaml": text} {
 		if err := os.WriteFile(filepath.Join(dir, name), body, 0o600); err != nil {
 			tb.Fatal(err)
 		}
+	}
+	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, clock: p.clock}
+	// What was published before is known, and its bundles have been compared with the log.
+	if code := a.run(tb.Context(), []string{"audit", "-c", path, "--fail-on", "none"}); code != exitOK {
+		tb.Fatalf("audit: exit code %d", code)
 	}
 	cfg, err := (&globals{config: path}).loadConfig()
 	if err != nil {
@@ -200,9 +213,22 @@ func (p *publicWorld) monitor(tb testing.TB, mode string, perMinute int) *public
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { record.Close() })
-	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, clock: p.clock}
 	record.CountRequests(&a.requests)
-	return &publicMonitor{p, &followRun{app: a, cfg: cfg, logger: slog.New(slog.DiscardHandler), record: record, refresh: time.Hour, goesOn: true}}
+	m := &publicMonitor{p, &followRun{app: a, cfg: cfg, logger: slog.New(slog.DiscardHandler), record: record, refresh: time.Hour, goesOn: true}}
+	tb.Cleanup(m.run.close)
+	return m
+}
+
+// settled makes runs until nothing is due any more of what was published before.
+func (m *publicMonitor) settled(tb testing.TB) {
+	tb.Helper()
+	for range 20 {
+		if answer := m.follow(tb); !answer.Rekor1[0].Spent {
+			return
+		}
+		m.advance(tb, time.Minute)
+	}
+	tb.Fatal("there is always something due")
 }
 
 // publicRekorName is what the trusted root calls the log.

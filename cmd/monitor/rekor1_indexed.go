@@ -111,12 +111,12 @@ func (r *followRun) rekor1(ctx context.Context) (*followAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
-	defer client.Close()
+	client := r.logClient(known)
+	before := client.Requests()
 	if err := r.readRekor1s(ctx, known, client, answer); err != nil {
 		return nil, err
 	}
-	answer.Requests = client.Requests()
+	answer.Requests = since(before, client.Requests())
 	return answer, r.settle(ctx, known, answer)
 }
 

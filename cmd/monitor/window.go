@@ -209,8 +209,8 @@ func (r *followRun) window(ctx context.Context, q audit.WindowRequest, flags win
 	if err != nil {
 		return nil, err
 	}
-	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
-	defer client.Close()
+	client := r.logClient(known)
+	defer r.close()
 	w, err := r.windowRun(ctx, log, client)
 	if err != nil {
 		return nil, err
