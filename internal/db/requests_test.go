@@ -4,11 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"io/fs"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
 
 	"github.com/rekoncile/rekoncile/internal/fetch"
 )
@@ -117,4 +120,53 @@ func TestEveryTransactionKeepsWhatWasAskedUntilThen(t *testing.T) {
 	commit()
 	want["rekor.example 2026-11-03"] = 7
 	expect(want)
+}
+
+// TestWhatRekor1WasAskedIsCarriedOver migrates a record of the version in which requests were counted by log.
+func TestWhatRekor1WasAskedIsCarriedOver(t *testing.T) {
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "monitor.db")
+	before, err := open(path, "rwc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, before, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(ctx, 11); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
+		`INSERT INTO logs (id, origin, kind, key_id, url) VALUES (1, 'rekor.example', 'rekor-v1', 'aa', 'https://Rekor.Example/prefix'), (2, 'mirror', 'rekor-v1', 'bb', 'https://rekor.example'),
+			(3, 'local', 'rekor-v1', 'cc', 'http://127.0.0.1:8080')`,
+		`INSERT INTO rekor1_logs (log_id, keys) VALUES (1, '[]'), (2, '[]'), (3, '[]')`,
+		`INSERT INTO rekor1_requests (log_id, day, requests) VALUES (1, 20759, 7), (1, 20760, 5), (2, 20760, 10), (3, 20760, 1)`,
+	} {
+		if _, err := before.ExecContext(ctx, statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := Open(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	want := map[string]int64{"rekor.example 2026-11-02": 7, "rekor.example 2026-11-03": 15, "127.0.0.1:8080 2026-11-03": 1}
+	if diff := cmp.Diff(want, askedBy(t, db)); diff != "" {
+		t.Error(diff)
+	}
+	day := time.Date(2026, 11, 3, 23, 59, 0, 0, time.UTC)
+	hosts, err := db.RequestsOn(ctx, day)
+	if diff := cmp.Diff([]HostRequests{{"127.0.0.1:8080", day.Truncate(24 * time.Hour), 1}, {"rekor.example", day.Truncate(24 * time.Hour), 15}}, hosts); err != nil || diff != "" {
+		t.Errorf("%v: %s", err, diff)
+	}
 }
