@@ -83,7 +83,7 @@ func TestANewCertificateIsLookedUpBeforeWindowsAreRead(t *testing.T) {
 		t.Errorf("found %t, windows %+v, %d waiting, %d requests", found[s.entry], answer.Windows, answer.WindowsWaiting, len(p.Rekor.Requests()))
 	}
 	// On the next day there is room again.
-	p.pace = 0
+	p.freeze()
 	p.advance(t, 24*time.Hour)
 	if answer := m.follow(t); len(answer.Windows) == 0 {
 		t.Errorf("%+v", answer)

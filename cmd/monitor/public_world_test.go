@@ -121,6 +121,13 @@ func (p *publicWorld) advance(tb testing.TB, d time.Duration) {
 	}
 }
 
+// freeze has strangers add nothing from now on.
+func (p *publicWorld) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pace = 0
+}
+
 // answer takes the time of a request. Those that are made at once take it together.
 func (p *publicWorld) answer() error { return p.until(p.clock.Now().Add(publicLatency)) }
 
