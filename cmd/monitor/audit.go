@@ -54,9 +54,10 @@ type passAnswer struct {
 	// Rekor1 are the Rekor v1 logs, which once reads by name.
 	Rekor1      []audit.Rekor1Summary `json:"rekor_v1,omitempty"`
 	NotFollowed []skippedLog          `json:"not_followed,omitempty"`
-	// Windows and WindowsWaiting are as follow has them.
+	// Windows, WindowsWaiting and Unread are as follow has them.
 	Windows        []audit.WindowSummary `json:"windows,omitempty"`
 	WindowsWaiting int                   `json:"windows_waiting,omitempty"`
+	Unread         bool                  `json:"unread,omitempty"`
 	// Certificates is once's too: whether the CT logs kept what they promised.
 	Certificates *audit.PromiseSummary `json:"certificates,omitempty"`
 	Projects     []audit.Summary       `json:"projects"`
@@ -149,6 +150,7 @@ func (p *pass) run(ctx context.Context, job string) (_ *passAnswer, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, record.Close()) }()
+	record.CountRequests(&p.app.requests)
 
 	id, err := record.StartRun(ctx, p.app.clock.Now(), job, buildVersion().Version, p.cfg.Hash())
 	if err != nil {
@@ -209,6 +211,7 @@ func (p *pass) targets() ([]target, audit.Options, error) {
 func (p *pass) work(ctx context.Context, record *db.DB, targets []target, options audit.Options) (*passAnswer, error) {
 	answer := &passAnswer{Outcome: audit.Complete, Projects: []audit.Summary{}, Findings: []audit.Finding{}}
 	run := &followRun{app: p.app, cfg: p.cfg, logger: p.logger, record: record, afterwards: true, refresh: time.Hour}
+	defer run.close()
 	var followed *followAnswer
 	if p.deliver {
 		var err error
@@ -242,7 +245,7 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 	}
 	answer.Requests = mergeCounts(mergeCounts(answer.Requests, client.Requests()), gitHub.requests())
 	if p.deliver {
-		if err := p.readRekor1(ctx, run, answer); err != nil {
+		if err := p.readRekor1(ctx, run, answer, followed); err != nil {
 			return answer, err
 		}
 		if err := run.shownSince(ctx, followed); err != nil {
@@ -308,8 +311,8 @@ func (p *passAnswer) follows(f *followAnswer) {
 	}
 }
 
-// readRekor1 reads Rekor v1 by what the audit has found out.
-func (p *pass) readRekor1(ctx context.Context, run *followRun, answer *passAnswer) error {
+// readRekor1 reads Rekor v1 by what the audit has found out, and its shards, which are among the logs that are followed.
+func (p *pass) readRekor1(ctx context.Context, run *followRun, answer *passAnswer, followed *followAnswer) error {
 	read, err := run.rekor1(ctx)
 	if err != nil {
 		return err
@@ -318,6 +321,7 @@ func (p *pass) readRekor1(ctx context.Context, run *followRun, answer *passAnswe
 		answer.Rekor1 = addRekor1(answer.Rekor1, s)
 	}
 	answer.Windows, answer.WindowsWaiting = read.Windows, read.WindowsWaiting
+	answer.Unread, followed.Logs = read.Unread, append(followed.Logs, read.Logs...)
 	answer.Requests = mergeCounts(answer.Requests, read.Requests)
 	if read.Outcome != audit.Complete {
 		answer.Outcome = audit.Incomplete
@@ -372,7 +376,7 @@ func (p *passAnswer) exit(failOn string) error {
 // printPass prints a pass for people: a line a project, the findings, what stayed unknown.
 func (a *app) printPass(answer *passAnswer) error {
 	a.printFollow(&followAnswer{Logs: answer.Logs, Rekor1: answer.Rekor1, Skipped: answer.NotFollowed,
-		Windows: answer.Windows, WindowsWaiting: answer.WindowsWaiting})
+		Windows: answer.Windows, WindowsWaiting: answer.WindowsWaiting, Unread: answer.Unread})
 	for _, s := range answer.Projects {
 		var states []string
 		total := 0

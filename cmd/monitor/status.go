@@ -35,6 +35,8 @@ type statusAnswer struct {
 	Windows []audit.WindowSummary `json:"windows,omitempty"`
 	// NotFollowed are the logs of the trusted roots that are not read.
 	NotFollowed []skippedLog `json:"not_followed"`
+	// Hosts are those that were asked today, with what of their budget is left.
+	Hosts []hostStatus `json:"hosts"`
 	// Certificates counts those in the projects' own names, and the promises of CT logs.
 	Certificates certificatesStatus `json:"certificates"`
 	// Claims are what the projects say of their releases, held against the evidence, and SLSALimits what no attestation shows.
@@ -61,9 +63,6 @@ type logStatus struct {
 	Proofs       []audit.ProvenRange `json:"proven_ranges"`
 	// ByName says that single entries are looked for, and nothing is read in full; see LogCoverage.
 	ByName bool `json:"by_name,omitempty"`
-	// Requests counts what a Rekor v1 was asked by name on the last Day (UTC) on which it was.
-	Requests int       `json:"requests,omitempty"`
-	Day      time.Time `json:"requests_day,omitzero"`
 	// Reopened counts the entries that were proven, but read with another watch list than today's.
 	Reopened uint64 `json:"reopened"`
 }
@@ -164,6 +163,9 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 		covered := audit.CoverageOf(l, watchList, span)
 		s.Coverage, s.LogCoverage = append(s.Coverage, covered.Text), append(s.LogCoverage, covered)
 	}
+	if s.Hosts, err = a.hostsStatus(ctx, cfg, record); err != nil {
+		return nil, err
+	}
 	if s.Certificates, err = a.certificatesStatus(ctx, cfg, record); err != nil {
 		return nil, err
 	}
@@ -216,7 +218,7 @@ func statusOf(l audit.LogFacts, watchList string) logStatus {
 		FailingSince: l.FailingSince, Failure: l.Failure, Proofs: l.Ranges, GrowthPerSecond: l.GrowthPerSecond, Cosigners: l.Cosigners}
 	s.ByName = l.Rekor1 != nil || l.Shard != nil && !l.Known
 	if l.Rekor1 != nil {
-		s.Size, s.Requests, s.Day = l.Rekor1.Size, l.Rekor1.Requests, l.Rekor1.Day
+		s.Size = l.Rekor1.Size
 	}
 	for _, i := range l.Incidents {
 		if !slices.Contains(s.Incidents, i.Kind) { // once, in however many ways the log contradicts itself
@@ -277,11 +279,7 @@ func (a *app) printStatus(s *statusAnswer) error {
 		}
 	}
 	s.Certificates.print(a)
-	for _, l := range s.Logs {
-		if l.Requests > 0 {
-			line(a.stdout, "requests to %s: %d on %s", l.Origin, l.Requests, l.Day.Format(time.DateOnly))
-		}
-	}
+	a.printHosts(s.Hosts)
 	var open []string
 	for _, severity := range audit.Severities() {
 		if n := s.OpenFindings[severity]; n > 0 {

@@ -43,6 +43,8 @@ type LogTarget struct {
 	// BatchEntries and ProveEntries are how many leaves a transaction covers at least, and how many are read at most before
 	// they are proven: less than the follower's own of a log that gives few at a time. 0 leaves these.
 	BatchEntries, ProveEntries uint64
+	// Stop says that enough of it was read for now; may be nil. See [tlog.Follower].
+	Stop func() bool
 }
 
 // LogSummary is what following one log gave.
@@ -128,7 +130,7 @@ func (f *LogFollower) run(ctx context.Context, t LogTarget) (LogSummary, error) 
 // follower makes the follower of a log.
 func (f *LogFollower) follower(t LogTarget) *tlog.Follower[LogHit] {
 	follower := &tlog.Follower[LogHit]{Source: t.Source, Store: t.Store, Scan: t.Scan, Inspect: t.Inspect, Start: t.Start, FrozenAt: t.FrozenAt,
-		BatchEntries: t.BatchEntries, ProveEntries: t.ProveEntries, Clock: f.Clock, Logger: f.Logger.With("log", t.Origin), Parallel: f.Parallel}
+		BatchEntries: t.BatchEntries, ProveEntries: t.ProveEntries, Stop: t.Stop, Clock: f.Clock, Logger: f.Logger.With("log", t.Origin), Parallel: f.Parallel}
 	if f.Progress != nil {
 		follower.Progress = func(leaves uint64) { f.Progress(t.Origin, leaves) }
 	}

@@ -29,9 +29,6 @@ type Rekor1Facts struct {
 	// Entries counts those that bundles name by what the log has of them, Gossip the checkpoints of bundles by what they are.
 	Entries map[EntryOutcome]int
 	Gossip  map[string]int
-	// Requests counts what the log was asked, whatever for, on the last Day (UTC) on which it was.
-	Requests int
-	Day      time.Time
 	// Followed says that all of its shards are followed as well, and Windows are what was read of them otherwise.
 	Followed bool
 	Windows  []WindowFacts

@@ -139,10 +139,11 @@ func (c *cappedReader) Read(p []byte) (int, error) {
 
 // count notes a request to a host.
 func (c *Client) count(host string) {
-	now := c.o.Clock.Now().UTC()
-	c.mu.Lock()
-	c.spent[spending{strings.ToLower(host), now.Format(time.DateOnly)}]++
-	c.mu.Unlock()
+	now := c.o.Clock.Now()
+	c.spent.add(host, now)
+	if c.o.Counter != nil {
+		c.o.Counter.add(host, now)
+	}
 }
 
 // checkRedirect decides about each redirect: how many, where to, and with what.

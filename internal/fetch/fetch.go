@@ -36,6 +36,8 @@ type Options struct {
 	MaxWait time.Duration
 	// Timeout bounds one attempt, headers and body together; 0 is 1 minute. Streams have StreamTimeout, 0 is 30 minutes.
 	Timeout, StreamTimeout time.Duration
+	// Counter counts this client's requests among those of others; may be nil.
+	Counter *Counter
 	// Transport replaces the default one, which honours the proxy variables.
 	Transport http.RoundTripper
 	Logger    *slog.Logger
@@ -90,9 +92,10 @@ type Client struct {
 	o    Options
 	http *http.Client
 
+	spent Counter
+
 	mu    sync.Mutex
 	hosts map[string]*host
-	spent map[spending]int64
 }
 
 // New returns a client.
@@ -118,7 +121,7 @@ func New(o Options) *Client {
 	if o.Transport == nil {
 		o.Transport = newTransport()
 	}
-	c := &Client{o: o, hosts: map[string]*host{}, spent: map[spending]int64{}}
+	c := &Client{o: o, hosts: map[string]*host{}}
 	c.http = &http.Client{Transport: o.Transport, CheckRedirect: c.checkRedirect}
 	return c
 }
