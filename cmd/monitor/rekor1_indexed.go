@@ -126,6 +126,9 @@ func (r *followRun) rekor1(ctx context.Context) (*followAnswer, error) {
 	if err := r.readWindows(ctx, known, client, answer); err != nil {
 		return nil, err
 	}
+	if err := r.relateGossip(ctx, known, client, answer); err != nil {
+		return nil, err
+	}
 	answer.Requests = client.Requests()
 	return answer, r.settle(ctx, known, answer)
 }

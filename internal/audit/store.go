@@ -92,6 +92,7 @@ type VerifiedAttestation struct {
 	Certificate *attest.Certificate
 	Identity    *identity.Identity
 	Entries     []attest.Entry // proven ones only
+	AllEntries  []attest.Entry // proven or not, in the order of their checks
 }
 
 // StoredDocument is a provenance document in the record.

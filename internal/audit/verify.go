@@ -10,7 +10,7 @@ import (
 
 // verificationRules changes whenever verifying the same document with the same trusted roots may give other facts, so
 // that documents in the record are verified again.
-const verificationRules = "2"
+const verificationRules = "3"
 
 // Verifier turns provenance documents into facts.
 type Verifier struct {
@@ -88,6 +88,6 @@ func factsOf(bundle, index int, publisher attest.Publisher, r attest.Result) Ver
 			out.Entries = append(out.Entries, e)
 		}
 	}
-	out.Facts = f
+	out.Facts, out.AllEntries = f, r.Entries
 	return out
 }
