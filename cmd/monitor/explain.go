@@ -176,7 +176,9 @@ func findingDossier(ctx context.Context, record *db.DB, id string) (*audit.Dossi
 	case f.File != "":
 		d.Files, err = record.ExplainedFiles(ctx, db.ExplainedFile{Index: f.Index, PyPIProject: f.PyPIProject, Filename: f.File, SHA256: f.SHA256})
 	case f.Certificate != "":
-		d.Leaves, d.More, err = record.ExplainedLeaves(ctx, f.Certificate)
+		if d.Leaves, d.More, err = record.ExplainedLeaves(ctx, f.Certificate); err == nil && len(d.Leaves) == 0 {
+			d.Files, err = record.CertificateFiles(ctx, f.Certificate) // no log showed it: it is known from what it attested
+		}
 	case f.LeafHash != "":
 		d.Leaves, err = record.ExplainedLeaf(ctx, f.LogOrigin, f.LeafHash)
 	}

@@ -84,15 +84,6 @@ func (l *Link) conclude() Link {
 	return *l
 }
 
-// Worst is the status of the link with all that hangs on it.
-func (l Link) Worst() LinkStatus {
-	status := l.Status
-	for _, below := range l.Links {
-		status = worse(status, below.Worst())
-	}
-	return status
-}
-
 // holds is the status of the link with all that hangs on it, but for what the record has not found out yet: a server that was
 // not asked takes nothing away from a signature.
 func (l Link) holds() LinkStatus {

@@ -23,9 +23,18 @@ type ExplainedFile struct {
 
 // ExplainedFiles returns files with all that is known of their attestations' entries and certificates, the newest first, and no more than a few.
 func (db *DB) ExplainedFiles(ctx context.Context, want ExplainedFile) ([]audit.ExplainedFile, error) {
+	return db.explainedFiles(ctx, `(?1 = '' OR p.index_name = ?1) AND (?2 = '' OR p.name = ?2) AND (?3 = '' OR f.filename = ?3) AND (?4 = '' OR f.sha256 = ?4) AND ?3 || ?4 <> ''`,
+		want.Index, want.PyPIProject, want.Filename, want.SHA256)
+}
+
+// CertificateFiles returns files whose attestations were made with a certificate, by its TBS, as ExplainedFiles does.
+func (db *DB) CertificateFiles(ctx context.Context, tbs string) ([]audit.ExplainedFile, error) {
+	return db.explainedFiles(ctx, `f.provenance_id IN (SELECT a.provenance_id FROM attestations a JOIN certificates c ON c.id = a.certificate_id WHERE c.tbs_sha256 = ?1)`, tbs)
+}
+
+func (db *DB) explainedFiles(ctx context.Context, where string, args ...any) ([]audit.ExplainedFile, error) {
 	rows, err := db.r.QueryContext(ctx, `SELECT f.id, p.index_name, p.name FROM files f JOIN pypi_projects p ON p.id = f.pypi_project_id
-		WHERE (?1 = '' OR p.index_name = ?1) AND (?2 = '' OR p.name = ?2) AND (?3 = '' OR f.filename = ?3) AND (?4 = '' OR f.sha256 = ?4) AND ?3 || ?4 <> ''
-		ORDER BY f.id DESC LIMIT ?5`, want.Index, want.PyPIProject, want.Filename, want.SHA256, shownFiles)
+		WHERE `+where+fmt.Sprintf(` ORDER BY f.id DESC LIMIT %d`, shownFiles), args...)
 	if err != nil {
 		return nil, fmt.Errorf("files to explain: %w", err)
 	}
