@@ -58,6 +58,8 @@ type passAnswer struct {
 	Windows        []audit.WindowSummary `json:"windows,omitempty"`
 	WindowsWaiting int                   `json:"windows_waiting,omitempty"`
 	Unread         bool                  `json:"unread,omitempty"`
+	// Gossip is as follow has it.
+	Gossip []audit.GossipSummary `json:"gossip,omitempty"`
 	// Certificates is once's too: whether the CT logs kept what they promised.
 	Certificates *audit.PromiseSummary `json:"certificates,omitempty"`
 	Projects     []audit.Summary       `json:"projects"`
@@ -320,7 +322,7 @@ func (p *pass) readRekor1(ctx context.Context, run *followRun, answer *passAnswe
 	for _, s := range read.Rekor1 {
 		answer.Rekor1 = addRekor1(answer.Rekor1, s)
 	}
-	answer.Windows, answer.WindowsWaiting = read.Windows, read.WindowsWaiting
+	answer.Windows, answer.WindowsWaiting, answer.Gossip = read.Windows, read.WindowsWaiting, read.Gossip
 	answer.Unread, followed.Logs = read.Unread, append(followed.Logs, read.Logs...)
 	answer.Requests = mergeCounts(answer.Requests, read.Requests)
 	if read.Outcome != audit.Complete {
@@ -357,7 +359,7 @@ func (p *pass) deliverOutbox(ctx context.Context, record *db.DB, answer *passAns
 
 // exit is the command's exit code as an error, nil where everything is in order.
 func (p *passAnswer) exit(failOn string) error {
-	if err := (&followAnswer{Logs: p.Logs, Rekor1: p.Rekor1, Windows: p.Windows, Outcome: audit.Complete}).exit(); err != nil {
+	if err := (&followAnswer{Logs: p.Logs, Rekor1: p.Rekor1, Windows: p.Windows, Gossip: p.Gossip, Outcome: audit.Complete}).exit(); err != nil {
 		return err
 	}
 	if failOn != "none" {
@@ -376,7 +378,7 @@ func (p *passAnswer) exit(failOn string) error {
 // printPass prints a pass for people: a line a project, the findings, what stayed unknown.
 func (a *app) printPass(answer *passAnswer) error {
 	a.printFollow(&followAnswer{Logs: answer.Logs, Rekor1: answer.Rekor1, Skipped: answer.NotFollowed,
-		Windows: answer.Windows, WindowsWaiting: answer.WindowsWaiting, Unread: answer.Unread})
+		Windows: answer.Windows, WindowsWaiting: answer.WindowsWaiting, Unread: answer.Unread, Gossip: answer.Gossip})
 	for _, s := range answer.Projects {
 		var states []string
 		total := 0

@@ -45,6 +45,8 @@ type followAnswer struct {
 	WindowsWaiting int                   `json:"windows_waiting,omitempty"`
 	// Unread says that there is more in the shards of a Rekor v1 than the budget or the time of this run was enough for.
 	Unread bool `json:"unread,omitempty"`
+	// Gossip is what came of the checkpoints that bundles carry of logs that are followed.
+	Gossip []audit.GossipSummary `json:"gossip,omitempty"`
 	// Certificates is what came of looking up those that entries and bundles show.
 	Certificates audit.PromiseSummary `json:"certificates"`
 	// Opened counts the findings that this run opened.
@@ -203,6 +205,9 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 		if err := r.readRekor1s(ctx, known, client, answer); err != nil {
 			return nil, err
 		}
+		if err := r.relateGossip(ctx, known, client, answer); err != nil {
+			return nil, err
+		}
 	}
 	if answer.Certificates, err = r.certificates(ctx, known, client); err != nil {
 		return nil, err
@@ -350,6 +355,11 @@ func (f *followAnswer) exit() error {
 			return &exitError{code: exitLog}
 		}
 	}
+	for _, s := range f.Gossip {
+		if len(s.Misbehaviours) > 0 {
+			return &exitError{code: exitLog}
+		}
+	}
 	if windowsMisbehaved(f.Windows) {
 		return &exitError{code: exitLog}
 	}
@@ -390,6 +400,7 @@ func (a *app) printFollow(f *followAnswer) {
 	for _, l := range f.Rekor1 {
 		a.printRekor1(l)
 	}
+	a.printGossip(f.Gossip)
 	for _, w := range f.Windows {
 		a.printWindowLine(w)
 	}

@@ -116,6 +116,9 @@ func (r *followRun) rekor1(ctx context.Context) (*followAnswer, error) {
 	if err := r.readRekor1s(ctx, known, client, answer); err != nil {
 		return nil, err
 	}
+	if err := r.relateGossip(ctx, known, client, answer); err != nil {
+		return nil, err
+	}
 	answer.Requests = since(before, client.Requests())
 	return answer, r.settle(ctx, known, answer)
 }

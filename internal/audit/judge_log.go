@@ -22,6 +22,11 @@ type LogFacts struct {
 	Unanswered      int
 	UnansweredSince time.Time
 	UnansweredWhy   string
+	// Unrelated counts the checkpoints of bundles of which it could not be found out whether they are of the tree of a log that
+	// is followed, since when, and why not. Of a Rekor v1, Rekor1 has them.
+	Unrelated      int
+	UnrelatedSince time.Time
+	UnrelatedWhy   string
 	LogStanding
 	// Coverage of the log.
 	Start, Read, Proven, Latest uint64
@@ -93,6 +98,13 @@ func (j *Judge) Log(l LogFacts) Assessment {
 			Summary:  fmt.Sprintf("log %s cannot be asked whether it kept its promises", l.Origin),
 			Expected: "an answer from the log",
 			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.UnansweredSince, Detail: fmt.Sprintf("%s; %s", count(l.Unanswered, "certificate"), oneLine(l.UnansweredWhy, 500))}},
+		})
+	}
+	if l.Unrelated > 0 && !l.NotFollowed {
+		a.wrong(j, SourceUnreachable, s, l.UnrelatedSince, Finding{
+			Summary:  fmt.Sprintf("log %s gives no proof that what it signed for others is of its tree", l.Origin),
+			Expected: "a proof that fits the checkpoint of a bundle and the log's own",
+			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.UnrelatedSince, Detail: fmt.Sprintf("%s; %s", count(l.Unrelated, "checkpoint"), oneLine(l.UnrelatedWhy, 500))}},
 		})
 	}
 	j.rekor1(&a, l, s)

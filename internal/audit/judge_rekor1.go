@@ -192,12 +192,12 @@ func (x *Examination) entry(archive Archive) {
 		return
 	}
 	if e.Log == nil {
-		x.Note = "the log gave no entry; nobody signs that there is none, so it cannot be verified again"
+		x.Note, x.open = "the log gave no entry; nobody signs that there is none, so it cannot be verified again", true
 		return
 	}
 	keys, err := archive.Rekor1(e.Log.Origin)
 	if err != nil {
-		x.Note = err.Error()
+		x.Note, x.open = err.Error(), true
 		return
 	}
 	entry, err := e.Log.Entry(e.LogBody)

@@ -174,12 +174,7 @@ func (r *rechecker) issuer(cert *x509.Certificate) (issuer, tbs string, err erro
 func (r *rechecker) incidents(l LogFacts) {
 	for _, i := range l.Incidents {
 		r.counts["misbehaviours confirmed again"]++
-		var m tlog.Misbehaviour
-		if err := json.Unmarshal(i.Evidence, &m); err != nil {
-			r.report("log %s: the evidence of %s cannot be read: %v", l.Origin, i.Kind, err)
-			continue
-		}
-		if confirmed, note := m.Recheck(func(raw []byte) (tlog.SignedCheckpoint, error) { return r.archive.Checkpoint(l.Origin, raw) }); !confirmed {
+		if confirmed, note := recheckIncident(i.Evidence, func(raw []byte) (tlog.SignedCheckpoint, error) { return r.archive.Checkpoint(l.Origin, raw) }); !confirmed {
 			r.report("log %s: the evidence does not show %s: %s", l.Origin, i.Kind, note)
 		}
 	}

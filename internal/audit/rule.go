@@ -132,7 +132,7 @@ func Rules() []Rule {
 			"A log entry mentions a watched name and cannot be decoded.",
 			"Look at the leaf in the evidence, and for a newer version of the monitor."},
 		{BadCheckpoint, "log", High, 0,
-			"A log served a checkpoint that its key did not sign, or another log's, or shards that cannot be those of before.",
+			"A log served a checkpoint that its key did not sign, or another log's, or shards that cannot be those of before; or it signed a tree that it does not list, and a bundle carries that tree's checkpoint.",
 			"Compare with what others get from the log; a proxy in between, a new key that the trusted root does not have yet, or an attack."},
 		{LogRollback, "log", Critical, 0,
 			"A log served a smaller tree that is no prefix of one that it signed before.",

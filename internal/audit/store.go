@@ -95,6 +95,7 @@ type VerifiedAttestation struct {
 	Identity    *identity.Identity
 	Entries     []attest.Entry // proven ones only
 	Digests     []string       // of a bundle's subjects: SHA-256 in lower-case hex
+	AllEntries  []attest.Entry // proven or not, in the order of their checks
 }
 
 // StoredDocument is a provenance document in the record, or a bundle of GitHub's store beside a file that it is about.

@@ -14,7 +14,7 @@ import (
 
 // verificationRules changes whenever verifying the same document with the same trusted roots may give other facts, so
 // that documents in the record are verified again.
-const verificationRules = "4"
+const verificationRules = "5"
 
 // Verifier turns provenance documents into facts.
 type Verifier struct {
@@ -145,6 +145,6 @@ func factsOf(bundle, index int, publisher attest.Publisher, r attest.Result) Ver
 		}
 	}
 	f.Unlogged = r.Status == attest.Verified && r.Certificate != nil && len(r.Entries) == 0
-	out.Facts = f
+	out.Facts, out.AllEntries = f, r.Entries
 	return out
 }

@@ -73,6 +73,9 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
 		if logs[i].Kind != kindRekor1 {
+			if err := db.unrelated(ctx, id, &logs[i]); err != nil {
+				return nil, fmt.Errorf("logs in the record: %w", err)
+			}
 			continue
 		}
 		if err = db.rekor1Facts(ctx, id, &logs[i]); err != nil {

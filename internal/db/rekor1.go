@@ -130,7 +130,7 @@ func (r *Rekor1) SawShards(ctx context.Context, now time.Time, seen []audit.Seen
 			return err
 		}
 		whole := &Log{db: r.db, id: r.id, origin: r.name}
-		return whole.endIncidents(ctx, tx, now, tlog.KindBadCheckpoint)
+		return whole.endBadCheckpoints(ctx, tx, now)
 	})
 }
 

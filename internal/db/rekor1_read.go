@@ -91,7 +91,7 @@ func (db *DB) evidenceTallies(ctx context.Context, id int64, f *audit.Rekor1Fact
 			FROM entry_checks k JOIN entries e ON e.id = k.entry_id WHERE `+ofRekor1+` GROUP BY k.outcome`,
 			"about entries that bundles name", func(outcome string, n int) { f.Entries[audit.EntryOutcome(outcome)] = n }),
 		count(`SELECT g.outcome, count(*), count(g.failing_since), min(g.failing_since), coalesce(max(g.failure) FILTER (WHERE g.failing_since IS NOT NULL), '')
-			FROM gossip g WHERE EXISTS (SELECT 1 FROM attestation_entries a JOIN entries e ON e.id = a.entry_id WHERE a.gossip_id = g.id AND `+ofRekor1+`) GROUP BY g.outcome`,
+			FROM gossip g WHERE `+ofRekor1Gossip+` GROUP BY g.outcome`,
 			"about checkpoints that bundles carry", func(outcome string, n int) { f.Gossip[outcome] = n }),
 	)
 }
