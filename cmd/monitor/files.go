@@ -50,9 +50,9 @@ project signed), unsigned, wrong (attested, but not as it should be), unknown (c
 			}
 			var rows [][]string
 			for _, f := range files {
-				rows = append(rows, []string{f.Index + "/" + f.PyPIProject, f.Release, string(f.State), f.Grade, f.ReleaseStates, f.File})
+				rows = append(rows, []string{f.Index + "/" + f.PyPIProject, f.Release, string(f.State), f.Grade, f.Provenance, f.GitHub, f.ReleaseStates, f.File})
 			}
-			if err := a.table([]string{"PROJECT", "RELEASE", "STATE", "GRADE", "RELEASE'S PROVENANCE", "FILE"}, rows); err != nil {
+			if err := a.table([]string{"PROJECT", "RELEASE", "STATE", "GRADE", "INDEX HAS", "GITHUB HAS", "RELEASE'S PROVENANCE", "FILE"}, rows); err != nil {
 				return err
 			}
 			line(a.stdout, "%s", plural(len(files), "file"))

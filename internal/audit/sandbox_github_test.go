@@ -334,3 +334,51 @@ func TestAStoreThatIsNotReadLeavesItOpen(t *testing.T) {
 	}
 	m.wantRules(t, "without the store", map[string]int{})
 }
+
+// TestRunsOfAProjectAreLookedUpOnce has seven publications, each a run of its own.
+func TestRunsOfAProjectAreLookedUpOnce(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t, 30, sandbox.OnnxLike)
+	m := watch(t, w, c, func(with *wiring) { with.Runs = true })
+	first := m.pass(t)
+	if got := first[0].GitHub.Runs + first[1].GitHub.Runs; got != 7 {
+		t.Errorf("%d runs were looked up, want 7", got)
+	}
+	m.wantRules(t, "of honest runs", map[string]int{})
+	c.Advance(100 * 24 * time.Hour)
+	w.GitHub.DeleteRuns()
+	if n := m.pass(t)[0].GitHub.Runs; n != 0 {
+		t.Errorf("%d runs were looked up again", n)
+	}
+	m.wantRules(t, "when the runs are deleted", map[string]int{})
+}
+
+// TestARunThatThereNeverWasIsFound deletes all runs, of which only one is young enough to have to be there, and then has it be
+// another.
+func TestARunThatThereNeverWasIsFound(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t, 31, sandbox.OnnxLike)
+	runs := w.GitHub.Runs()
+	w.GitHub.DeleteRuns()
+	m := watch(t, w, c, func(with *wiring) { with.Runs = true })
+	m.pass(t)
+	m.wantRules(t, "within the grace period", map[string]int{})
+	c.Advance(time.Hour)
+	m.pass(t)
+	m.wantRules(t, "after it", map[string]int{audit.RunMismatch: 1})
+	f := m.findings(t)[0]
+	if f.Identity == nil || f.Identity.Ref != "refs/heads/rel-1.23.0" || !strings.Contains(f.Summary, "does not have") {
+		t.Errorf("%+v", f)
+	}
+	for _, r := range runs {
+		r.HeadSHA = strings.Repeat("0", 40)
+		w.GitHub.AddRun(r)
+	}
+	c.Advance(7 * time.Hour)
+	m.pass(t)
+	c.Advance(time.Hour)
+	m.pass(t)
+	if f := m.findings(t)[0]; f.Status != audit.Open || !strings.Contains(f.Summary, "contradicts its workflow run: commit") {
+		t.Errorf("%+v", f)
+	}
+}
