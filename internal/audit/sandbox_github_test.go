@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rekoncile/rekoncile/internal/attest"
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/fetch"
 	"github.com/rekoncile/rekoncile/internal/github"
@@ -380,5 +381,48 @@ func TestARunThatThereNeverWasIsFound(t *testing.T) {
 	m.pass(t)
 	if f := m.findings(t)[0]; f.Status != audit.Open || !strings.Contains(f.Summary, "contradicts its workflow run: commit") {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestGitHubsNameHelpsNoAttestationOfTheIndex has an attestation by an authority that nobody trusts and that bears GitHub's name: as
+// a bundle it cannot be judged, on the index, which takes no such, it is wrong.
+func TestGitHubsNameHelpsNoAttestationOfTheIndex(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t, 32)
+	file := sandbox.Subject{Name: "onnx-1.23.0.tar.gz", SHA256: strings.Repeat("a", 64)}
+	claims := sandbox.ReleaseClaims("1.23.0")
+	a, err := w.GitHub.AttestUnlogged(claims, sandbox.CertificateOptions{}, sandbox.PublishStatement(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := sandbox.ProvenanceDocument(sandbox.Publisher{Kind: "GitHub", Repository: repository}, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := a.Bundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Signature[len(a.Signature)-1] ^= 1
+	forged, err := a.Bundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := newVerifier(c.Now, w.TrustedRootJSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, one := range map[string]struct {
+		got  audit.Verification
+		want attest.Status
+	}{
+		"on the index":          {v.Document(document, file.Name, file.SHA256), attest.Failed},
+		"in the store":          {v.Bundle(bundle, file.SHA256), attest.Unsupported},
+		"in the store, forged":  {v.Bundle(forged, file.SHA256), attest.Failed},
+		"about another's bytes": {v.Bundle(bundle, strings.Repeat("b", 64)), attest.Failed},
+	} {
+		if len(one.got.Attestations) != 1 || one.got.Attestations[0].Facts.Status != one.want {
+			t.Errorf("%s: %+v", name, one.got)
+		}
 	}
 }
