@@ -336,14 +336,14 @@ func TestAStoreThatIsNotReadLeavesItOpen(t *testing.T) {
 	m.wantRules(t, "without the store", map[string]int{})
 }
 
-// TestRunsOfAProjectAreLookedUpOnce has seven publications, each a run of its own.
+// TestRunsOfAProjectAreLookedUpOnce has four releases, each by a run of its own, and three weekly builds by one.
 func TestRunsOfAProjectAreLookedUpOnce(t *testing.T) {
 	t.Parallel()
 	w, c := newWorld(t, 30, sandbox.OnnxLike)
 	m := watch(t, w, c, func(with *wiring) { with.Runs = true })
 	first := m.pass(t)
-	if got := first[0].GitHub.Runs + first[1].GitHub.Runs; got != 7 {
-		t.Errorf("%d runs were looked up, want 7", got)
+	if got := first[0].GitHub.Runs + first[1].GitHub.Runs; got != 5 {
+		t.Errorf("%d runs were looked up, want 5", got)
 	}
 	m.wantRules(t, "of honest runs", map[string]int{})
 	c.Advance(100 * 24 * time.Hour)
