@@ -23,6 +23,9 @@ var gitHubKills = map[string]func(*DB) error{
 	"db/store-uncommitted": func(db *DB) error {
 		return db.SaveStored(context.Background(), hour(5), 1, answered("roots", "A", "B"))
 	},
+	"db/run-uncommitted": func(db *DB) error {
+		return db.SaveRun(context.Background(), hour(5), "https://github.com/onnx/onnx/actions/runs/1", &github.Run{Repository: "onnx/onnx"}, time.Time{})
+	},
 	"db/bundle-uncommitted": func(db *DB) error {
 		return db.SaveBundleVerification(context.Background(), hour(5), audit.StoredDocument{ID: 1, FileID: 1, Bundle: true}, verification("roots 2"))
 	},

@@ -94,6 +94,20 @@ func (w *World) ensureOnnxRepository() error {
 	return nil
 }
 
+// addRun makes the workflow run of a job with these claims, where there is none of its number yet.
+func (w *World) addRun(c Claims) error {
+	if c.RunID == "" {
+		return nil
+	}
+	id, err := strconv.ParseInt(c.RunID, 10, 64)
+	if err != nil {
+		return err
+	}
+	w.GitHub.ensureRun(GitHubRun{Repository: c.Repository, ID: id, Attempt: int64(c.Attempt), HeadSHA: c.SHA, Event: c.Trigger,
+		Path: ".github/workflows/" + c.Workflow})
+	return nil
+}
+
 // digests are those of subjects.
 func digests(subjects []Subject) []string {
 	var all []string
