@@ -221,7 +221,9 @@ func (p *publicWorld) monitor(tb testing.TB, mode string, perMinute int) *public
 	}
 	tb.Cleanup(func() { record.Close() })
 	record.CountRequests(&a.requests)
-	m := &publicMonitor{p, &followRun{app: a, cfg: cfg, logger: slog.New(slog.DiscardHandler), record: record, refresh: time.Hour, goesOn: true}}
+	m := &publicMonitor{p, &followRun{app: a, cfg: cfg, logger: slog.New(slog.DiscardHandler), record: record, refresh: time.Hour, goesOn: true,
+		// One request at a time: the clock jumps to where a wait ends, which for those on their way would look like a slow answer.
+		parallel: 1}}
 	tb.Cleanup(m.run.close)
 	return m
 }
