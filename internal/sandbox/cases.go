@@ -7,17 +7,24 @@ import (
 )
 
 // Case is one thing that may happen to the project that OnnxLike makes, and what a monitor must make of it. Most
-// cases have a file of their own, so that all that are not Alone can happen in one world.
+// cases have a file or a run of their own, so that all that are not Alone can happen in one world. It is for one world: its
+// steps may remember what they did.
 type Case struct {
 	// Name is unique. About says what happens, in one sentence.
 	Name, About string
+	// Book is where it shows.
+	Book Book
 	// Project and File name what the finding is about; File is "" where it is a release (Version) or a project.
 	Project, Version, File string
+	// Run is the number of the run that the finding's identity names, and Log the origin of the log that it is about, where it
+	// is about a certificate, an entry or a log.
+	Run, Log string
 	// Rule is the finding that must follow; "" where none may. Then Tempts is the one that a careless reading
 	// would give.
 	Rule, Tempts string
-	// Also lists further findings that the same cause brings along.
-	Also []string
+	// Also lists further findings that the same cause brings along, and Besides those that come to them where the logs are read
+	// as well as the index.
+	Also, Besides []string
 	// Passes is how many passes the monitor makes until the finding must be there: with 1, Apply happens before
 	// it; with 2, Prepare before the first and Apply before the second; with 3, Confirm before the third.
 	Passes                  int
@@ -32,6 +39,49 @@ type Case struct {
 	ConfirmedIDs bool
 }
 
+// Book is one of the three ledgers, or what is known beside them.
+type Book string
+
+// The books.
+const (
+	Releases     Book = "releases"
+	Certificates Book = "certificates"
+	Entries      Book = "entries"
+	Logs         Book = "logs' own signatures"
+	Sources      Book = "what answers"
+)
+
+// Catalogue lists every case. Those of Lies need the index alone; all others need [Options.TrustLogs], and a monitor that reads
+// the logs, from their beginnings.
+func Catalogue() []Case {
+	all := Lies()
+	for _, family := range [][]Case{CertificateCases(), theftCases(), entryCases(), rekorCases(), logCases(), sourceCases()} {
+		all = append(all, family...)
+	}
+	return all
+}
+
+// Worlds shares cases out to as few worlds as there can be: those that are not Alone are together with all that have to hold for
+// as long.
+func Worlds(cases []Case) [][]Case {
+	var worlds [][]Case
+	shared := map[time.Duration]int{}
+	for _, c := range cases {
+		wait := max(c.Wait, beyondGrace)
+		i, ok := shared[wait]
+		switch {
+		case c.Alone:
+			worlds = append(worlds, []Case{c})
+		case ok:
+			worlds[i] = append(worlds[i], c)
+		default:
+			shared[wait] = len(worlds)
+			worlds = append(worlds, []Case{c})
+		}
+	}
+	return worlds
+}
+
 // Lies lists the cases for every rule that the index alone can answer: those that must alert, and their honest
 // neighbours that must not.
 func Lies() []Case {
@@ -41,6 +91,14 @@ func Lies() []Case {
 		publisherCases(), changeCases(), projectCases(),
 	} {
 		cases = append(cases, family...)
+	}
+	return shownBy(Releases, cases)
+}
+
+// shownBy says where cases show.
+func shownBy(b Book, cases []Case) []Case {
+	for i := range cases {
+		cases[i].Book = b
 	}
 	return cases
 }
@@ -59,6 +117,12 @@ func shipped(name, about, rule string, s shipment) Case {
 		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: s.filename, Rule: rule, Passes: 1,
 		Apply: func(w *World) error { return w.ship(s) },
 	}
+}
+
+// besides adds what the logs say of a case of the index.
+func (c Case) besides(rules ...string) Case {
+	c.Besides = rules
+	return c
 }
 
 // tempts marks a case that must not alert.
