@@ -151,7 +151,7 @@ type followRun struct {
 	from   *config.LogStart // replaces the configuration's; nil leaves it
 	until  uint64           // stops there; 0 is the log's end
 	reread bool             // what was read with another watch list is read again
-	// afterwards leaves Rekor v1 for later: what the releases' attestations name is to be known first.
+	// afterwards leaves Rekor v1, and the judging, for later: what the releases' attestations name is to be known first.
 	afterwards bool
 
 	// refresh is the age at which the trusted roots are loaded again.
@@ -214,6 +214,9 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 		answer.Outcome = audit.Incomplete
 	}
 	answer.Requests = client.Requests()
+	if r.afterwards {
+		return answer, nil // what Rekor v1 has of a certificate is not known before it was read
+	}
 	return answer, r.settle(ctx, known, answer)
 }
 

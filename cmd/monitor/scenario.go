@@ -162,12 +162,15 @@ func (s *scenario) play(ctx context.Context, cases []sandbox.Case) (answers []*p
 
 // isAbout reports whether a finding is about what a case is about.
 func isAbout(f audit.Finding, c sandbox.Case) bool {
-	if c.Run != "" && f.Identity != nil && strings.Contains(f.Identity.Run, "/runs/"+c.Run+"/") {
+	if c.Run != "" && f.Identity != nil && strings.Contains(f.Identity.Run+f.Identity.SAN, c.Run) {
 		return true
 	}
 	expected := slices.Contains(append([]string{c.Rule}, append(c.Also, c.Besides...)...), f.Rule)
 	if f.LogOrigin != "" && f.LogOrigin == c.Log && expected {
 		return true
 	}
-	return f.PyPIProject == c.Project && (c.File != "" && f.File == c.File || c.File == "" && f.File == "" && f.Release == c.Version) && c.Run == "" && c.Log == ""
+	if c.File != "" {
+		return f.File == c.File && (f.PyPIProject == c.Project || f.LogOrigin != "")
+	}
+	return c.Run == "" && c.Log == "" && f.PyPIProject == c.Project && f.File == "" && f.Release == c.Version
 }

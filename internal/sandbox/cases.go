@@ -108,13 +108,16 @@ func caseFile(name string) string {
 	return fmt.Sprintf("onnx-%s-1%s-cp312-abi3-manylinux_2_28_x86_64.whl", currentVersion, strings.ReplaceAll(name, "-", "_"))
 }
 
+// runOf is the number of the run that signs a file on its own.
+func runOf(filename string) string { return Claims{}.of("file/" + filename).RunID }
+
 // shipped is a case of one pass about one file of the current release.
 func shipped(name, about, rule string, s shipment) Case {
 	if s.filename == "" {
 		s.filename = caseFile(name)
 	}
 	return Case{
-		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: s.filename, Rule: rule, Passes: 1,
+		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: s.filename, Run: runOf(s.filename), Rule: rule, Passes: 1,
 		Apply: func(w *World) error { return w.ship(s) },
 	}
 }
@@ -141,7 +144,7 @@ func (c Case) after(wait time.Duration) Case {
 func changed(name, about, rule string, apply func(w *World, filename string) error) Case {
 	filename := caseFile(name)
 	return Case{
-		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: filename, Rule: rule, Passes: 2,
+		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: filename, Run: runOf(filename), Rule: rule, Passes: 2,
 		Prepare: func(w *World) error { return w.ship(shipment{filename: filename}) },
 		Apply:   func(w *World) error { return apply(w, filename) },
 	}
@@ -224,7 +227,7 @@ func certificateCases() []Case {
 		shipped("foreign-sct", "The certificate's CT promise is signed by another key than the log's.", rule,
 			shipment{options: CertificateOptions{ForeignSCT: true}}),
 		shipped("rogue-authority", "The certificate comes from an authority with Fulcio's names and other keys.", rule,
-			shipment{options: CertificateOptions{Rogue: true}}),
+			shipment{options: CertificateOptions{Rogue: true, Unlogged: true}}).besides("unchained-certificate"),
 	}
 }
 

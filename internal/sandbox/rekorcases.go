@@ -107,6 +107,11 @@ func sourceCases() []Case {
 			},
 		}
 	}
+	index := outage("index-outage", "The index does not answer for the project for hours.", Case{}, nil)
+	index.Apply = func(w *World) error {
+		w.PyPI.Break(Fault{Path: "/simple/" + onnxProject + "/", Status: 503})
+		return nil
+	}
 	unknown := shipped("unknown-publisher", "The index names a publisher of a kind that this version does not know.", gap,
 		shipment{publisher: &Publisher{Kind: "Buildkite", Repository: onnxRepository, Workflow: onnxWorkflow, Environment: "pypi-release"}}).after(beyondPatience)
 	refused := shipped("provenance-refused", "The index's administrators switch a file's provenance off for a day.", gap, shipment{}).after(beyondPatience)
@@ -135,7 +140,7 @@ func sourceCases() []Case {
 		outage("rekor-v2-outage", "A shard of Rekor v2 fails for hours.", Case{Log: rekor2Host}, func(w *World) []*Service { return []*Service{w.Rekor2.Service} }),
 		outage("rekor-v1-outage", "Rekor v1 fails for hours.", Case{Log: rekorHost}, func(w *World) []*Service { return []*Service{w.Rekor.Service} }),
 		outage("ct-outage", "A CT log fails for hours.", Case{Log: ctHost}, func(w *World) []*Service { return []*Service{w.CT.Service} }),
-		outage("index-outage", "The index fails for hours.", Case{}, func(w *World) []*Service { return []*Service{w.PyPI.Service} }),
+		index,
 		short(), unknown, refused, back,
 	})
 }

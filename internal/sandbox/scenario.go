@@ -241,6 +241,7 @@ func (w *World) provenance(s shipment, content []byte) ([]byte, error) {
 	if s.claims != nil {
 		claims = *s.claims
 	}
+	claims = claims.of("file/" + s.filename)
 	// Long enough ago for the certificate to have expired: a signature logged later than that is late, and not in
 	// the future.
 	if s.options.At.IsZero() {
