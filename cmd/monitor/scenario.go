@@ -117,10 +117,15 @@ func (s *scenario) act(ctx context.Context, things ...func(*sandbox.World) error
 	return s.pass.run(ctx, "scenario")
 }
 
+// madePass is a pass that was made, and how long after the last thing that happened.
+type madePass struct {
+	answer *passAnswer
+	after  time.Duration
+}
+
 // play lets cases happen between passes: what must be there before, then what happens, then what confirms it, and then the
-// passing of what each has to hold for. The answers are those of the passes, and the durations how long after the last step each
-// of them was made.
-func (s *scenario) play(ctx context.Context, cases []sandbox.Case) (answers []*passAnswer, waited []time.Duration, err error) {
+// passing of what each has to hold for.
+func (s *scenario) play(ctx context.Context, cases []sandbox.Case) ([]madePass, error) {
 	steps := make([][]func(*sandbox.World) error, 3)
 	waits := map[time.Duration]bool{}
 	for _, c := range cases {
@@ -139,25 +144,24 @@ func (s *scenario) play(ctx context.Context, cases []sandbox.Case) (answers []*p
 			}
 		}
 	}
-	keep := func(answer *passAnswer, after time.Duration, e error) error {
-		answers, waited = append(answers, answer), append(waited, after)
-		return e
-	}
+	var made []madePass
 	for _, things := range steps {
 		answer, err := s.act(ctx, things...)
-		if err := keep(answer, 0, err); err != nil {
-			return answers, waited, err
+		if err != nil {
+			return made, err
 		}
+		made = append(made, madePass{answer, 0})
 	}
 	since := s.clock.Now()
 	for _, wait := range slices.Sorted(maps.Keys(waits)) {
 		s.clock.AdvanceTo(since.Add(wait - peopleAct))
 		answer, err := s.act(ctx)
-		if err := keep(answer, wait, err); err != nil {
-			return answers, waited, err
+		if err != nil {
+			return made, err
 		}
+		made = append(made, madePass{answer, wait})
 	}
-	return answers, waited, nil
+	return made, nil
 }
 
 // isAbout reports whether a finding is about what a case is about.
