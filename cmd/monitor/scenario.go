@@ -21,31 +21,35 @@ import (
 	"github.com/rekoncile/rekoncile/internal/sandbox"
 )
 
-// scenario is a world with the whole monitor in it, on one simulated clock: each pass is one of `monitor once`.
+// scenario is a world with the monitor in it, on one simulated clock: each pass is one of `monitor once`.
 type scenario struct {
 	world *sandbox.World
-	// work is what the project does besides.
+	// work is what the project does besides; nil for nothing.
 	work  *sandbox.Work
 	clock *clock.Simulated
 	pass  *pass
 	steps int
 }
 
-// newScenario starts a world with a project like ONNX in it, and wires the monitor to it as a configuration would. The folder is
-// the monitor's; the caller closes the world.
-func (a *app) newScenario(logger *slog.Logger, seed uint64, dir string) (*scenario, error) {
+// newScenario starts a world with a project like ONNX in it, and wires the monitor to it as a configuration would. A whole one has
+// logs that are read, and a project that goes on with its work; otherwise there is the index alone. The folder is the monitor's;
+// the caller closes the world.
+func (a *app) newScenario(logger *slog.Logger, seed uint64, dir string, whole bool) (*scenario, error) {
 	c := clock.NewSimulated(sandbox.Today())
 	c.AutoAdvance()
-	world, err := sandbox.New(sandbox.Options{Seed: seed, Now: c.Now, TrustLogs: true, Logger: logger})
+	world, err := sandbox.New(sandbox.Options{Seed: seed, Now: c.Now, TrustLogs: whole, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
-	s := &scenario{world: world, work: sandbox.NewWork(world), clock: c}
+	s := &scenario{world: world, clock: c}
+	if whole {
+		s.work = sandbox.NewWork(world)
+	}
 	if err = world.Start(); err == nil {
 		err = sandbox.OnnxLike(world)
 	}
 	if err == nil {
-		s.pass, err = a.scenarioPass(world, logger, c, dir)
+		s.pass, err = a.scenarioPass(world, logger, c, dir, whole)
 	}
 	if err != nil {
 		return nil, errors.Join(err, world.Close())
@@ -54,8 +58,8 @@ func (a *app) newScenario(logger *slog.Logger, seed uint64, dir string) (*scenar
 }
 
 // scenarioPass makes the passes of a scenario.
-func (a *app) scenarioPass(world *sandbox.World, logger *slog.Logger, c clock.Clock, dir string) (*pass, error) {
-	cfg, err := scenarioConfig(world, dir)
+func (a *app) scenarioPass(world *sandbox.World, logger *slog.Logger, c clock.Clock, dir string, whole bool) (*pass, error) {
+	cfg, err := scenarioConfig(world, dir, whole)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +72,7 @@ func (a *app) scenarioPass(world *sandbox.World, logger *slog.Logger, c clock.Cl
 }
 
 // scenarioConfig is the embedded preset with its ids confirmed, pointed at the sandbox.
-func scenarioConfig(world *sandbox.World, dir string) (*config.Config, error) {
+func scenarioConfig(world *sandbox.World, dir string, whole bool) (*config.Config, error) {
 	cfg, err := (&globals{}).loadConfig()
 	if err != nil {
 		return nil, err
@@ -80,20 +84,29 @@ func scenarioConfig(world *sandbox.World, dir string) (*config.Config, error) {
 	cfg.Database = filepath.Join(dir, "monitor.db")
 	cfg.Trust = []config.TrustSource{{TUF: world.TUF.URL(), RootFile: root, Cache: filepath.Join(dir, "tuf")}}
 	cfg.Indexes = []config.Index{{Name: "pypi", URL: world.PyPI.URL()}}
-	cfg.Logs = config.Logs{CT: true, RekorV1: config.RekorV1Indexed, RekorV2: true}
-	endpoints := world.Endpoints()
-	for _, name := range slices.Sorted(maps.Keys(endpoints)) {
-		log := config.Log{Origin: strings.TrimPrefix(name, "https://"), URL: endpoints[name]}
-		if log.Origin == world.StaticCT.Origin() {
-			log.Kind = kindCTStatic
-		}
-		cfg.Logs.Each = append(cfg.Logs.Each, log)
+	cfg.Logs = config.Logs{RekorV1: config.RekorV1Off}
+	if whole {
+		cfg.Logs = scenarioLogs(world)
 	}
 	for i := range cfg.Projects {
 		cfg.Projects[i].Policy.Repository.IDsUnconfirmed = false
 	}
 	cfg.Alerts.Slack = &config.Slack{} // makes outbox rows; the channel itself is handed in
 	return cfg, nil
+}
+
+// scenarioLogs are all of a world's, from their beginnings.
+func scenarioLogs(world *sandbox.World) config.Logs {
+	logs := config.Logs{CT: true, RekorV1: config.RekorV1Indexed, RekorV2: true}
+	endpoints := world.Endpoints()
+	for _, name := range slices.Sorted(maps.Keys(endpoints)) {
+		log := config.Log{Origin: strings.TrimPrefix(name, "https://"), URL: endpoints[name]}
+		if log.Origin == world.StaticCT.Origin() {
+			log.Kind = kindCTStatic
+		}
+		logs.Each = append(logs.Each, log)
+	}
+	return logs
 }
 
 // peopleAct is how long things take that happen between two passes.
@@ -109,8 +122,10 @@ func (s *scenario) act(ctx context.Context, things ...func(*sandbox.World) error
 			return nil, err
 		}
 	}
-	if err := s.work.Step(s.steps); err != nil {
-		return nil, err
+	if s.work != nil {
+		if err := s.work.Step(s.steps); err != nil {
+			return nil, err
+		}
 	}
 	s.steps++
 	s.clock.Advance(peopleAct)

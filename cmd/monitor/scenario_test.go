@@ -20,7 +20,7 @@ import (
 func newTestScenario(t *testing.T, seed uint64) *scenario {
 	t.Helper()
 	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, clock: clock.Real()}
-	s, err := a.newScenario(slog.New(slog.DiscardHandler), seed, t.TempDir())
+	s, err := a.newScenario(slog.New(slog.DiscardHandler), seed, t.TempDir(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
