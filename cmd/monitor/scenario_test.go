@@ -17,7 +17,7 @@ import (
 )
 
 // newTestScenario starts a scenario of a test.
-func newTestScenario(t *testing.T, seed uint64) *scenario {
+func newTestScenario(t testing.TB, seed uint64) *scenario {
 	t.Helper()
 	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, clock: clock.Real()}
 	s, err := a.newScenario(slog.New(slog.DiscardHandler), seed, t.TempDir(), true)
