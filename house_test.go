@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"configs", "internal/clock", "internal/failpoint", "internal/identity", "internal/realdata", "internal/sandbox", "internal/strictjson"},
 	{"internal/config", "internal/fetch", "internal/tlog"},
 	{"internal/tlog/tiles"},
-	{"internal/attest", "internal/ctlog", "internal/pypi", "internal/rekor", "internal/trust", "internal/tlog/tiles/tilestest"},
+	{"internal/attest", "internal/ctlog", "internal/github", "internal/pypi", "internal/rekor", "internal/trust", "internal/tlog/tiles/tilestest"},
 	{"internal/audit"},
 	{"internal/notify"},
 	{"internal/db"},

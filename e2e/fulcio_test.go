@@ -73,6 +73,12 @@ type fulcio struct {
 
 func startFulcio(t *testing.T) *fulcio {
 	t.Helper()
+	return startFulcioAt(t, func(log *ctfe) string { return log.url })
+}
+
+// startFulcioAt is startFulcio with another address that precertificates are submitted to, in the CT log's place.
+func startFulcioAt(t *testing.T, submitTo func(*ctfe) string) *fulcio {
+	t.Helper()
 	dir := t.TempDir()
 	f := new(fulcio)
 	f.root, f.intermediate = newAuthority(t, "fulcio", x509.ExtKeyUsageCodeSigning)
@@ -93,7 +99,7 @@ func startFulcio(t *testing.T) *fulcio {
 	key := writePEM(t, dir, "fulcio-key.pem", "PRIVATE KEY", pkcs8(t, f.intermediate.key))
 	launch(t, dir, "fulcio", []string{"HTTPS_PROXY=" + f.issuer.proxy, "SSL_CERT_FILE=" + f.issuer.ca}, f.knowsItsProviders,
 		"serve", "--log_type=prod", "--host=127.0.0.1", "--port="+port, "--grpc-host=127.0.0.1", "--grpc-port="+freePort(t), "--metrics-port="+freePort(t),
-		"--legacy-unix-domain-socket="+filepath.Join(shared.trillian(t).dir, rand.Text()), "--config-path="+config, "--ct-log-url="+f.ct.url,
+		"--legacy-unix-domain-socket="+filepath.Join(shared.trillian(t).dir, rand.Text()), "--config-path="+config, "--ct-log-url="+submitTo(f.ct),
 		"--ca=fileca", "--fileca-cert="+chain, "--fileca-key="+key, "--fileca-key-passwd=none", "--fileca-watch=false")
 	f.provider = sign.NewFulcio(&sign.FulcioOptions{BaseURL: f.url, Timeout: time.Minute})
 	return f

@@ -54,9 +54,12 @@ type passAnswer struct {
 	// Rekor1 are the Rekor v1 logs, which once reads by name.
 	Rekor1      []audit.Rekor1Summary `json:"rekor_v1,omitempty"`
 	NotFollowed []skippedLog          `json:"not_followed,omitempty"`
-	// Windows and WindowsWaiting are as follow has them.
+	// Windows, WindowsWaiting and Unread are as follow has them.
 	Windows        []audit.WindowSummary `json:"windows,omitempty"`
 	WindowsWaiting int                   `json:"windows_waiting,omitempty"`
+	Unread         bool                  `json:"unread,omitempty"`
+	// Gossip is as follow has it.
+	Gossip []audit.GossipSummary `json:"gossip,omitempty"`
 	// Certificates is once's too: whether the CT logs kept what they promised.
 	Certificates *audit.PromiseSummary `json:"certificates,omitempty"`
 	Projects     []audit.Summary       `json:"projects"`
@@ -149,6 +152,7 @@ func (p *pass) run(ctx context.Context, job string) (_ *passAnswer, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, record.Close()) }()
+	record.CountRequests(&p.app.requests)
 
 	id, err := record.StartRun(ctx, p.app.clock.Now(), job, buildVersion().Version, p.cfg.Hash())
 	if err != nil {
@@ -209,6 +213,7 @@ func (p *pass) targets() ([]target, audit.Options, error) {
 func (p *pass) work(ctx context.Context, record *db.DB, targets []target, options audit.Options) (*passAnswer, error) {
 	answer := &passAnswer{Outcome: audit.Complete, Projects: []audit.Summary{}, Findings: []audit.Finding{}}
 	run := &followRun{app: p.app, cfg: p.cfg, logger: p.logger, record: record, afterwards: true, refresh: time.Hour}
+	defer run.close()
 	var followed *followAnswer
 	if p.deliver {
 		var err error
@@ -218,9 +223,17 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 	}
 	client := p.app.client(p.cfg, p.logger)
 	defer client.Close()
+	gitHub, err := p.app.gitHub(p.cfg, p.logger)
+	if err != nil {
+		return answer, err
+	}
+	defer gitHub.close()
 	auditor, err := p.auditor(ctx, record, client)
 	if err != nil {
 		return answer, err
+	}
+	if gitHub != nil {
+		auditor.GitHub = gitHub
 	}
 	for _, t := range targets {
 		summary, err := auditor.Project(ctx, t.project, t.on, t.index, options)
@@ -232,9 +245,9 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 			answer.Outcome = audit.Incomplete
 		}
 	}
-	answer.Requests = mergeCounts(answer.Requests, client.Requests())
+	answer.Requests = mergeCounts(mergeCounts(answer.Requests, client.Requests()), gitHub.requests())
 	if p.deliver {
-		if err := p.readRekor1(ctx, run, answer); err != nil {
+		if err := p.readRekor1(ctx, run, answer, followed); err != nil {
 			return answer, err
 		}
 		if err := run.shownSince(ctx, followed); err != nil {
@@ -300,8 +313,8 @@ func (p *passAnswer) follows(f *followAnswer) {
 	}
 }
 
-// readRekor1 reads Rekor v1 by what the audit has found out.
-func (p *pass) readRekor1(ctx context.Context, run *followRun, answer *passAnswer) error {
+// readRekor1 reads Rekor v1 by what the audit has found out, and its shards, which are among the logs that are followed.
+func (p *pass) readRekor1(ctx context.Context, run *followRun, answer *passAnswer, followed *followAnswer) error {
 	read, err := run.rekor1(ctx)
 	if err != nil {
 		return err
@@ -309,7 +322,8 @@ func (p *pass) readRekor1(ctx context.Context, run *followRun, answer *passAnswe
 	for _, s := range read.Rekor1 {
 		answer.Rekor1 = addRekor1(answer.Rekor1, s)
 	}
-	answer.Windows, answer.WindowsWaiting = read.Windows, read.WindowsWaiting
+	answer.Windows, answer.WindowsWaiting, answer.Gossip = read.Windows, read.WindowsWaiting, read.Gossip
+	answer.Unread, followed.Logs = read.Unread, append(followed.Logs, read.Logs...)
 	answer.Requests = mergeCounts(answer.Requests, read.Requests)
 	if read.Outcome != audit.Complete {
 		answer.Outcome = audit.Incomplete
@@ -345,7 +359,7 @@ func (p *pass) deliverOutbox(ctx context.Context, record *db.DB, answer *passAns
 
 // exit is the command's exit code as an error, nil where everything is in order.
 func (p *passAnswer) exit(failOn string) error {
-	if err := (&followAnswer{Logs: p.Logs, Rekor1: p.Rekor1, Windows: p.Windows, Outcome: audit.Complete}).exit(); err != nil {
+	if err := (&followAnswer{Logs: p.Logs, Rekor1: p.Rekor1, Windows: p.Windows, Gossip: p.Gossip, Outcome: audit.Complete}).exit(); err != nil {
 		return err
 	}
 	if failOn != "none" {
@@ -364,7 +378,7 @@ func (p *passAnswer) exit(failOn string) error {
 // printPass prints a pass for people: a line a project, the findings, what stayed unknown.
 func (a *app) printPass(answer *passAnswer) error {
 	a.printFollow(&followAnswer{Logs: answer.Logs, Rekor1: answer.Rekor1, Skipped: answer.NotFollowed,
-		Windows: answer.Windows, WindowsWaiting: answer.WindowsWaiting})
+		Windows: answer.Windows, WindowsWaiting: answer.WindowsWaiting, Unread: answer.Unread, Gossip: answer.Gossip})
 	for _, s := range answer.Projects {
 		var states []string
 		total := 0
@@ -379,7 +393,10 @@ func (a *app) printPass(answer *passAnswer) error {
 			line(a.stdout, "  unknown: %s", t)
 		}
 		for _, rule := range slices.Sorted(maps.Keys(s.Unread)) {
-			line(a.stdout, "  not looked at: %s for %d files (the ledger that could tell is not read by this version)", rule, s.Unread[rule])
+			line(a.stdout, "  not looked at: %s for %d files (GitHub's attestation store, which could tell, is switched off)", rule, s.Unread[rule])
+		}
+		if g := s.GitHub; g != nil && g.Asked > 0 {
+			line(a.stdout, "  GitHub's attestation store was asked for %s", plural(g.Asked, "file"))
 		}
 		if s.Waiting > 0 {
 			line(a.stdout, "  %d conditions are still within their grace period", s.Waiting)

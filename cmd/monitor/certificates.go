@@ -54,13 +54,13 @@ func (r *followRun) shownSince(ctx context.Context, answer *followAnswer) error 
 	if err != nil {
 		return err
 	}
-	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
-	defer client.Close()
+	client := r.logClient(known)
+	asked := client.Requests()
 	before := answer.Certificates
 	if answer.Certificates, err = r.certificates(ctx, known, client); err != nil {
 		return err
 	}
-	answer.Requests = mergeCounts(answer.Requests, client.Requests())
+	answer.Requests = mergeCounts(answer.Requests, since(asked, client.Requests()))
 	changed := answer.Certificates.Changed()
 	answer.Certificates.Read += before.Read
 	answer.Certificates.Found += before.Found

@@ -7,8 +7,9 @@ import (
 )
 
 func (a *app) configCommand(g *globals) *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Check or show the configuration"}
+	c := &cobra.Command{Use: "config", Short: "Check, show or begin a configuration"}
 	c.AddCommand(
+		a.configInitCommand(g),
 		&cobra.Command{
 			Use:   "check",
 			Short: "Check the configuration; every error with its line, key and what to write instead",

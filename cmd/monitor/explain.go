@@ -3,254 +3,214 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
-	"github.com/rekoncile/rekoncile/internal/rekor"
-	"github.com/rekoncile/rekoncile/internal/tlog"
-	"github.com/rekoncile/rekoncile/internal/trust"
 )
+
+// explainFlags are the flags of explain.
+type explainFlags struct {
+	export       string
+	from         string
+	trustedRoots []string
+}
 
 // explainAnswer is the JSON of explain.
 type explainAnswer struct {
-	Schema  string        `json:"schema"`
-	Finding audit.Finding `json:"finding"`
-	// Meaning is the rule in one sentence.
-	Meaning      string              `json:"meaning"`
-	History      []db.Event          `json:"history"`
-	Examinations []audit.Examination `json:"examinations"`
+	Schema string `json:"schema"`
+	// Finding, Meaning and History are left out where a file is explained. Meaning is the rule in one sentence.
+	Finding *audit.Finding `json:"finding,omitempty"`
+	Meaning string         `json:"meaning,omitempty"`
+	History []db.Event     `json:"history,omitempty"`
+	// Examinations are the finding's evidence, looked at again.
+	Examinations []audit.Examination `json:"examinations,omitempty"`
+	// Chains are what each file, entry or certificate rests on, link by link.
+	Chains       []audit.Link        `json:"chains,omitempty"`
 	TrustedRoots []trustedRootStatus `json:"trusted_roots"`
-	// Commands verify the evidence without this record, once it is exported.
-	Commands []string `json:"commands,omitempty"`
+	Policy       string              `json:"policy_sha256"`
 }
 
 func (a *app) explainCommand(g *globals) *cobra.Command {
-	var export string
+	flags := explainFlags{}
 	c := &cobra.Command{
-		Use:   "explain ID",
-		Short: "Show a finding's evidence and history, verified again without a network",
-		Long: `explain shows what a finding rests on. Attestations are verified again with the trusted roots of the record, without
-any network, and compared with what the finding says. With --export, the evidence is written to a folder from which a
-stranger can verify it without this record: the documents as served, the trusted roots, and the commands.`,
-		Args: exactArgs(1),
+		Use:   "explain ID|FILENAME|SHA256",
+		Short: "Show what a finding or a file rests on, link by link, verified again without a network",
+		Long: `explain shows what a finding, by its id, or a file, by its name or digest, rests on: the chain from the file to its
+attestations, their log entries and certificates, and the policy, each link with its checks. All that can be is verified
+again, with the trusted roots of the record and without any network; what the record once asked servers is marked so.
+
+With --export, the evidence is written to a new folder for strangers, with the commands of other people's tools to check
+it. --from explains such a folder again, without a network and without a record, and refuses it where a byte was changed.
+--trusted-root has it judged by trusted roots of one's own instead of the folder's.
+
+Exit codes: 0 in order; 2 usage; 3 it could not be explained. With --from: 0 everything is as it was written, and gives what it
+says; 1 it was altered, or gives something else; 2 there is no such evidence; 3 a part of it cannot be computed again.`,
+		Args: func(c *cobra.Command, args []string) error {
+			if flags.from != "" {
+				return noArgs(c, args)
+			}
+			return exactArgs(1)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := g.loadConfig()
-			if err != nil {
-				return err
+			switch {
+			case flags.from != "" && flags.export != "":
+				return usage("--from and --export: one folder at a time")
+			case flags.from != "":
+				return a.explainFolder(c.Context(), g, flags)
+			case len(flags.trustedRoots) > 0:
+				return usage("--trusted-root goes with --from")
 			}
-			record, err := openRecord(c.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			defer record.Close()
-			answer, roots, err := a.explain(c.Context(), cfg, record, args[0])
-			var none *db.NoFindingError
-			if errors.As(err, &none) {
-				return &exitError{exitUsage, err}
-			}
-			if err != nil {
-				return err
-			}
-			if export != "" {
-				if err := exportEvidence(c.Context(), export, record, answer, roots); err != nil {
-					return err
-				}
-			}
-			if g.json {
-				return a.printJSON(answer)
-			}
-			return a.printExplanation(answer, export)
+			return a.explainRecord(c.Context(), g, flags, args[0])
 		},
 	}
-	c.Flags().StringVar(&export, "export", "", "write the evidence into this new `FOLDER`")
+	c.Flags().StringVar(&flags.export, "export", "", "write the evidence into this new `FOLDER`")
+	c.Flags().StringVar(&flags.from, "from", "", "explain the evidence in this `FOLDER`, which --export wrote")
+	c.Flags().StringArrayVar(&flags.trustedRoots, "trusted-root", nil, "trusted_root.json `FILE` to judge a folder by, instead of its own; may be repeated")
 	return c
 }
 
-// explain examines a finding's evidence again.
-func (a *app) explain(ctx context.Context, cfg *config.Config, record *db.DB, id string) (*explainAnswer, []audit.TrustedRoot, error) {
-	f, err := record.Finding(ctx, id)
-	if err != nil {
-		return nil, nil, err
-	}
-	answer := &explainAnswer{Schema: "explain/1", Finding: f, Meaning: audit.NewRuleSet(nil)[f.Rule].Sentence, TrustedRoots: []trustedRootStatus{}}
-	if answer.History, err = record.History(ctx, id); err != nil {
-		return nil, nil, err
-	}
-	set, roots, err := recordedRoots(ctx, record)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, r := range roots {
-		answer.TrustedRoots = append(answer.TrustedRoots, trustedRootStatus{SHA256: r.SHA256, Source: r.Source})
-	}
-	archive, err := a.archive(ctx, cfg, record, set)
-	if err != nil {
-		return nil, nil, err
-	}
-	answer.Examinations, err = audit.Examine(f, archive)
-	return answer, roots, err
-}
-
-// archive is what verifying again, without a network, needs of the record and of its trusted roots.
-func (a *app) archive(ctx context.Context, cfg *config.Config, record *db.DB, set *trust.Set) (audit.Archive, error) {
-	verifier, err := a.attestVerifier(set)
-	if err != nil {
-		return audit.Archive{}, err
-	}
-	known, err := a.knownLogs(cfg, set)
-	if err != nil {
-		return audit.Archive{}, err
-	}
-	return audit.Archive{
-		Verifier: audit.NewVerifier(verifier, set.Digest()),
-		Document: func(sha256 string) ([]byte, error) { return record.Document(ctx, sha256) },
-		Leaf:     func(hash string) ([]byte, error) { return record.Leaf(ctx, hash) },
-		Checkpoint: func(origin string, raw []byte) (tlog.SignedCheckpoint, error) {
-			return recordedCheckpoint(ctx, known, origin, raw)
-		},
-		Proof:  func(hash string) (*audit.EntryProof, error) { return record.Proof(ctx, hash) },
-		Rekor1: func(origin string) (*rekor.V1Keys, error) { return rekor1Keys(known, origin) },
-		CTKey: func(logID string) crypto.PublicKey {
-			for _, k := range known {
-				if k.isCT() && hex.EncodeToString(k.log.ID) == logID {
-					return k.log.PublicKey
-				}
-			}
-			return nil
-		},
-	}, nil
-}
-
-// exportEvidence writes everything that a finding rests on into a new folder.
-func exportEvidence(ctx context.Context, folder string, record *db.DB, answer *explainAnswer, roots []audit.TrustedRoot) error {
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return usage("--export %s: it exists already; name a new folder", folder)
-		}
-		return fmt.Errorf("exporting evidence: %w", err)
-	}
-	write := func(name string, body []byte) error {
-		if err := os.WriteFile(filepath.Join(folder, name), body, 0o644); err != nil {
-			return fmt.Errorf("exporting evidence: %w", err)
-		}
-		return nil
-	}
-	rootFlags := ""
-	for i, r := range roots {
-		name := fmt.Sprintf("trusted_root-%d.json", i+1)
-		rootFlags += " --trusted-root " + name
-		if err := write(name, r.Body); err != nil {
-			return err
-		}
-	}
-	written := map[string]bool{}
-	for i, e := range answer.Finding.Evidence {
-		if e.Data != nil {
-			if err := write(fmt.Sprintf("evidence-%d-%s.json", i+1, e.Kind), e.Data); err != nil {
-				return err
-			}
-		}
-		if e.SHA256 == "" || e.Data != nil || written[e.SHA256] {
-			continue
-		}
-		written[e.SHA256] = true
-		body, err := record.Document(ctx, e.SHA256)
-		if err != nil {
-			return err
-		}
-		if body == nil {
-			continue
-		}
-		name := "provenance-" + e.SHA256[:12] + ".json"
-		if err := write(name, body); err != nil {
-			return err
-		}
-		answer.Commands = append(answer.Commands, fmt.Sprintf("monitor verify sha256:%s --name %s --provenance %s%s",
-			answer.Finding.SHA256, answer.Finding.File, name, rootFlags))
-	}
-	text, err := json.MarshalIndent(answer, "", "  ")
+// explainRecord explains a finding or a file of the record.
+func (a *app) explainRecord(ctx context.Context, g *globals, flags explainFlags, what string) error {
+	cfg, err := g.loadConfig()
 	if err != nil {
 		return err
 	}
-	return write("finding.json", append(text, '\n'))
-}
-
-// printExplanation prints a finding with its evidence for people.
-func (a *app) printExplanation(x *explainAnswer, export string) error {
-	f := x.Finding
-	line(a.stdout, "%s  %s  %s  %s", f.ID, f.Severity, f.Rule, f.Status)
-	line(a.stdout, "what:      %s", f.Summary)
-	if f.Expected != "" {
-		line(a.stdout, "expected:  %s", f.Expected)
+	record, err := openRecord(ctx, cfg)
+	if err != nil {
+		return err
 	}
-	line(a.stdout, "about:     %s", f.Subject)
-	line(a.stdout, "meaning:   %s", x.Meaning)
-	line(a.stdout, "what to do: %s", f.Advice)
-	if f.Identity != nil {
-		line(a.stdout, "signed by: %s", f.Identity.SAN)
-		line(a.stdout, "           issuer %s, ref %s, trigger %s, run %s", f.Identity.Issuer, f.Identity.Ref, f.Identity.Trigger, f.Identity.Run)
+	defer record.Close()
+	answer := &explainAnswer{Schema: "explain/1", Policy: cfg.Hash()}
+	dossier, err := a.dossier(ctx, record, what)
+	if err != nil {
+		return err
 	}
-	if f.Log != nil {
-		line(a.stdout, "logged:    %s, index %d (global %d)", f.Log.Origin, f.Log.Index, f.Log.GlobalIndex)
+	set, roots, err := recordedRoots(ctx, record)
+	if err != nil {
+		return err
 	}
-	if f.Ack != nil {
-		line(a.stdout, "acknowledged by %s: %s", f.Ack.By, f.Ack.Why)
+	archive, err := a.archive(ctx, cfg, record, set)
+	if err != nil {
+		return err
 	}
-	for i, e := range x.Examinations {
+	kept := &audit.Folder{MadeBy: buildVersion().Version, Dossier: *dossier, Roots: roots}
+	explanation, err := explainer(cfg, set, kept.Keep(archive)).Explain(*dossier)
+	if err != nil {
+		return err
+	}
+	if f := dossier.Finding; f != nil {
+		answer.Meaning = audit.NewRuleSet(nil)[f.Rule].Sentence
+		if answer.History, err = record.History(ctx, f.ID); err != nil {
+			return err
+		}
+	}
+	answer.explains(explanation, roots)
+	if flags.export != "" {
+		if err := exportEvidence(flags.export, cfg, kept, answer); err != nil {
+			return err
+		}
+	}
+	if g.json {
+		return a.printJSON(answer)
+	}
+	a.printExplanation(answer)
+	if flags.export != "" {
 		line(a.stdout, "")
-		line(a.stdout, "evidence %d: %s, seen %s, %s", i+1, e.Evidence.Kind, when(e.Evidence.At), e.Evidence.URL)
-		if e.Evidence.SHA256 != "" {
-			line(a.stdout, "  sha256:%s", e.Evidence.SHA256)
-		}
-		if e.Evidence.Detail != "" {
-			line(a.stdout, "  %s", e.Evidence.Detail)
-		}
-		if e.Evidence.Data != nil {
-			line(a.stdout, "  as served: %s", shortened(e.Evidence.Data))
-		}
-		word := "looked at again"
-		if e.Confirmed {
-			word = "confirmed again"
-		}
-		line(a.stdout, "  %s: %s", word, e.Note)
-		if e.Attestation != nil {
-			a.printChecks(e.Attestation.Checks)
-		}
-	}
-	line(a.stdout, "")
-	for _, e := range x.History {
-		by := ""
-		if e.By != "" {
-			by = " by " + e.By
-		}
-		line(a.stdout, "%s  %s%s%s", when(e.At), e.Transition, by, because(e.Why))
-	}
-	if export != "" {
-		line(a.stdout, "")
-		line(a.stdout, "exported to %s; there, without this record:", export)
-		for _, c := range x.Commands {
-			line(a.stdout, "  %s", c)
-		}
+		line(a.stdout, "exported to %s; there, without this record: monitor explain --from %s", flags.export, flags.export)
 	}
 	return nil
 }
 
-// shortened is what of a document fits a terminal.
-func shortened(document []byte) string {
-	const most = 2000
-	if len(document) <= most {
-		return string(document)
+// explains takes an explanation over.
+func (x *explainAnswer) explains(e audit.Explanation, roots []audit.TrustedRoot) {
+	x.Finding, x.Examinations, x.Chains, x.TrustedRoots = e.Finding, e.Examinations, e.Chains, []trustedRootStatus{}
+	for _, r := range roots {
+		x.TrustedRoots = append(x.TrustedRoots, trustedRootStatus{SHA256: r.SHA256, Source: r.Source})
 	}
-	return fmt.Sprintf("%s… (%d bytes, all of them with --json and --export)", bytes.ToValidUTF8(document[:most], nil), len(document))
+}
+
+var (
+	findingArgument = regexp.MustCompile(`^f-[0-9a-f]{12}$`)
+	fileDigest      = regexp.MustCompile(`^(?:sha256:)?([0-9a-f]{64})$`)
+)
+
+// dossier gathers what the record holds of a finding or a file.
+func (a *app) dossier(ctx context.Context, record *db.DB, what string) (*audit.Dossier, error) {
+	if findingArgument.MatchString(what) {
+		return findingDossier(ctx, record, what)
+	}
+	want := db.ExplainedFile{Filename: what}
+	if m := fileDigest.FindStringSubmatch(what); m != nil {
+		want = db.ExplainedFile{SHA256: m[1]}
+	}
+	files, err := record.ExplainedFiles(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, usage("the record has no finding and no file %q; `monitor findings` and `monitor files` list them", what)
+	}
+	return &audit.Dossier{Files: files}, nil
+}
+
+// findingDossier gathers what a finding is about.
+func findingDossier(ctx context.Context, record *db.DB, id string) (*audit.Dossier, error) {
+	f, err := record.Finding(ctx, id)
+	var none *db.NoFindingError
+	if errors.As(err, &none) {
+		return nil, &exitError{exitUsage, err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := &audit.Dossier{Finding: &f}
+	switch {
+	case f.File != "":
+		d.Files, err = record.ExplainedFiles(ctx, db.ExplainedFile{Index: f.Index, PyPIProject: f.PyPIProject, Filename: f.File, SHA256: f.SHA256})
+	case f.Certificate != "":
+		if d.Leaves, d.More, err = record.ExplainedLeaves(ctx, f.Certificate); err == nil && len(d.Leaves) == 0 {
+			d.Files, err = record.CertificateFiles(ctx, f.Certificate) // no log showed it: it is known from what it attested
+		}
+	case f.LeafHash != "":
+		d.Leaves, err = record.ExplainedLeaf(ctx, f.LogOrigin, f.LeafHash)
+	}
+	return d, err
+}
+
+// exportEvidence writes everything that an explanation rests on into a new folder.
+func exportEvidence(dir string, cfg *config.Config, kept *audit.Folder, answer *explainAnswer) error {
+	policy, err := evidencePolicy(cfg, kept)
+	if err != nil {
+		return err
+	}
+	text, err := marshalAnswer(answer)
+	if err != nil {
+		return err
+	}
+	kept.Policy, kept.Explanation = policy, text
+	err = kept.WriteFolder(dir)
+	if errors.Is(err, fs.ErrExist) {
+		return usage("--export %s: it exists already; name a new folder", dir)
+	}
+	return err
+}
+
+// marshalAnswer writes an answer as printJSON does.
+func marshalAnswer(answer *explainAnswer) ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(answer); err != nil {
+		return nil, fmt.Errorf("writing an explanation: %w", err)
+	}
+	return out.Bytes(), nil
 }

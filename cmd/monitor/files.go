@@ -19,7 +19,8 @@ func (a *app) filesCommand(g *globals) *cobra.Command {
 		Use:   "files",
 		Short: "List the distribution files in the record, with their state",
 		Long: `files lists distribution files with their state: verified (attested as the policy expects), legacy (from before the
-project signed), unsigned, wrong (attested, but not as it should be), unknown (could not be judged), gone.`,
+project signed), unsigned, wrong (attested, but not as it should be), unknown (could not be judged), gone. SLSA is the level of
+the Build track that the evidence is consistent with: L0 to L3, or unevaluated where a source of provenance was not read.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, s := range filter.States {
@@ -50,9 +51,13 @@ project signed), unsigned, wrong (attested, but not as it should be), unknown (c
 			}
 			var rows [][]string
 			for _, f := range files {
-				rows = append(rows, []string{f.Index + "/" + f.PyPIProject, f.Release, string(f.State), f.Grade, f.ReleaseStates, f.File})
+				slsa := "-"
+				if f.SLSA != nil {
+					slsa = string(f.SLSA.Build)
+				}
+				rows = append(rows, []string{f.Index + "/" + f.PyPIProject, f.Release, string(f.State), f.Grade, slsa, f.ReleaseStates, f.File})
 			}
-			if err := a.table([]string{"PROJECT", "RELEASE", "STATE", "GRADE", "RELEASE'S PROVENANCE", "FILE"}, rows); err != nil {
+			if err := a.table([]string{"PROJECT", "RELEASE", "STATE", "GRADE", "SLSA", "RELEASE'S PROVENANCE", "FILE"}, rows); err != nil {
 				return err
 			}
 			line(a.stdout, "%s", plural(len(files), "file"))

@@ -15,6 +15,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/clock"
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/fetch"
 	"github.com/rekoncile/rekoncile/internal/identity"
 	"github.com/rekoncile/rekoncile/internal/trust"
 )
@@ -42,6 +43,10 @@ type followAnswer struct {
 	// Windows are those of Rekor v1 that this run read in, and WindowsWaiting counts the certificates' that are not finished.
 	Windows        []audit.WindowSummary `json:"windows,omitempty"`
 	WindowsWaiting int                   `json:"windows_waiting,omitempty"`
+	// Unread says that there is more in the shards of a Rekor v1 than the budget or the time of this run was enough for.
+	Unread bool `json:"unread,omitempty"`
+	// Gossip is what came of the checkpoints that bundles carry of logs that are followed.
+	Gossip []audit.GossipSummary `json:"gossip,omitempty"`
 	// Certificates is what came of looking up those that entries and bundles show.
 	Certificates audit.PromiseSummary `json:"certificates"`
 	// Opened counts the findings that this run opened.
@@ -114,10 +119,12 @@ func (a *app) runFollow(ctx context.Context, g *globals, flags followFlags) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, record.Close()) }()
-	run := &followRun{app: a, cfg: cfg, logger: logger, record: record, only: flags.logs, from: from, until: flags.until, reread: flags.reread, refresh: flags.refresh}
+	record.CountRequests(&a.requests)
+	goesOn := !flags.once && flags.until == 0
+	run := &followRun{app: a, cfg: cfg, logger: logger, record: record, only: flags.logs, from: from, until: flags.until, reread: flags.reread, refresh: flags.refresh, goesOn: goesOn}
+	defer run.close()
 	for {
 		answer, err := run.once(ctx)
-		goesOn := !flags.once && flags.until == 0
 		if err != nil && ctx.Err() != nil && goesOn {
 			return &exitError{code: exitOK} // it was told to stop, which is how this command ends
 		}
@@ -151,6 +158,8 @@ type followRun struct {
 	from   *config.LogStart // replaces the configuration's; nil leaves it
 	until  uint64           // stops there; 0 is the log's end
 	reread bool             // what was read with another watch list is read again
+	// goesOn says that another run comes: what reads in bulk does so for a while only.
+	goesOn bool
 	// afterwards leaves Rekor v1, and the judging, for later: what the releases' attestations name is to be known first.
 	afterwards bool
 
@@ -159,6 +168,9 @@ type followRun struct {
 	set      *trust.Set
 	loadedAt time.Time
 	watch    *identity.WatchList
+
+	client      *fetch.Client
+	clientHosts []string
 }
 
 // once makes one run: trusted roots, logs, findings.
@@ -175,35 +187,25 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
-	defer client.Close()
+	client := r.logClient(known)
+	before := client.Requests()
 	wanted, err := r.wanted(known, answer)
 	if err != nil {
 		return nil, err
 	}
 	r.watch = watch
-	shards, err := r.listShards(ctx, known, client, answer)
+	targets, err := r.targets(ctx, wanted, client, watch)
 	if err != nil {
 		return nil, err
 	}
-	targets, err := r.targets(ctx, wanted, shards, client, watch)
-	if err != nil {
+	if err := r.followTargets(ctx, targets, answer); err != nil {
 		return nil, err
-	}
-	follower := &audit.LogFollower{Clock: r.app.clock, Logger: r.logger, Reread: r.reread, Progress: r.progress()}
-	if answer.Logs, err = follower.Follow(ctx, targets); err != nil {
-		return nil, err
-	}
-	for _, l := range answer.Logs {
-		if l.Trouble != "" {
-			answer.Outcome = audit.Incomplete
-		}
 	}
 	if !r.afterwards {
-		if err := r.readRekor1(ctx, known, client, answer); err != nil {
+		if err := r.readRekor1s(ctx, known, client, answer); err != nil {
 			return nil, err
 		}
-		if err := r.readWindows(ctx, known, client, answer); err != nil {
+		if err := r.relateGossip(ctx, known, client, answer); err != nil {
 			return nil, err
 		}
 	}
@@ -213,11 +215,52 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 	if !answer.Certificates.Complete() {
 		answer.Outcome = audit.Incomplete
 	}
-	answer.Requests = client.Requests()
+	answer.Requests = since(before, client.Requests())
 	if r.afterwards {
 		return answer, nil // what Rekor v1 has of a certificate is not known before it was read
 	}
 	return answer, r.settle(ctx, known, answer)
+}
+
+// logClient is the client that logs are asked with, run after run: it knows by then what their hosts bear.
+func (r *followRun) logClient(known []knownLog) *fetch.Client {
+	hosts := logHosts(known)
+	if r.client == nil || !slices.Equal(hosts, r.clientHosts) {
+		r.close()
+		r.client, r.clientHosts = r.app.client(r.cfg, r.logger, hosts...), hosts
+	}
+	return r.client
+}
+
+// close ends the connections to logs.
+func (r *followRun) close() {
+	if r.client != nil {
+		r.client.Close()
+	}
+}
+
+// since is what counts of requests have become more by.
+func since(before, now map[string]int64) map[string]int64 {
+	more := map[string]int64{}
+	for host, n := range now {
+		if n > before[host] {
+			more[host] = n - before[host]
+		}
+	}
+	return more
+}
+
+// followTargets makes a run over logs.
+func (r *followRun) followTargets(ctx context.Context, targets []audit.LogTarget, answer *followAnswer) error {
+	follower := &audit.LogFollower{Clock: r.app.clock, Logger: r.logger, Reread: r.reread, Progress: r.progress()}
+	followed, err := follower.Follow(ctx, targets)
+	answer.Logs = append(answer.Logs, followed...)
+	for _, l := range followed {
+		if l.Trouble != "" {
+			answer.Outcome = audit.Incomplete
+		}
+	}
+	return err
 }
 
 // loadRoots loads the trusted roots, unless it did so a while ago.
@@ -273,7 +316,9 @@ func (r *followRun) settle(ctx context.Context, known []knownLog, answer *follow
 		return err
 	}
 	for _, k := range known {
-		standings[k.origin] = k.standing(watch.Hash())
+		standing := k.standing(watch.Hash())
+		standing.Windowed = k.kind == kindRekorV1 && r.cfg.Logs.RekorV1 == config.RekorV1Window
+		standings[k.origin] = standing
 	}
 	changes, err := audit.SettleLogs(ctx, r.record, ruleSet(r.cfg), policies, standings, r.app.clock.Now(), channelNames(r.cfg))
 	for _, c := range changes {
@@ -310,6 +355,11 @@ func (f *followAnswer) exit() error {
 	}
 	for _, l := range f.Rekor1 {
 		if len(l.Misbehaviours) > 0 {
+			return &exitError{code: exitLog}
+		}
+	}
+	for _, s := range f.Gossip {
+		if len(s.Misbehaviours) > 0 {
 			return &exitError{code: exitLog}
 		}
 	}
@@ -353,11 +403,15 @@ func (a *app) printFollow(f *followAnswer) {
 	for _, l := range f.Rekor1 {
 		a.printRekor1(l)
 	}
+	a.printGossip(f.Gossip)
 	for _, w := range f.Windows {
 		a.printWindowLine(w)
 	}
 	if f.WindowsWaiting > 0 {
 		line(a.stdout, "%s of Rekor v1 not finished yet", plural(f.WindowsWaiting, "window"))
+	}
+	if f.Unread {
+		line(a.stdout, "shards of Rekor v1 not read to their end yet: the next run goes on, within the day's budget of requests")
 	}
 	for _, s := range f.Skipped {
 		line(a.stdout, "%s (%s): not followed: %s", s.Origin, s.Kind, s.Why)

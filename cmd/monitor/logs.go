@@ -116,7 +116,7 @@ func watchList(cfg *config.Config) (*identity.WatchList, error) {
 }
 
 // targets opens the logs that are to be followed.
-func (r *followRun) targets(ctx context.Context, logs []knownLog, shards []shardRun, client *fetch.Client, watch *identity.WatchList) ([]audit.LogTarget, error) {
+func (r *followRun) targets(ctx context.Context, logs []knownLog, client *fetch.Client, watch *identity.WatchList) ([]audit.LogTarget, error) {
 	inspector := &audit.LeafInspector{Watch: watch, Roots: r.set}
 	witnesses, err := witnessKeys(r.cfg)
 	if err != nil {
@@ -151,13 +151,6 @@ func (r *followRun) targets(ctx context.Context, logs []knownLog, shards []shard
 			t.Start = audit.StartAt(t.Source, start.At, timeOf)
 		}
 		targets = append(targets, t)
-	}
-	for _, run := range shards {
-		more, err := r.shardTargets(ctx, run, inspector)
-		if err != nil {
-			return nil, err
-		}
-		targets = append(targets, more...)
 	}
 	return targets, nil
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/rekoncile/rekoncile/internal/clock"
+	"github.com/rekoncile/rekoncile/internal/fetch"
 )
 
 // Exit codes. Where several hold, the first of 4, 1, 3 is taken.
@@ -53,6 +54,8 @@ type app struct {
 	clock          clock.Clock
 	// terminal says whether standard output and standard error are terminals.
 	outTerminal, errTerminal bool
+
+	requests fetch.Counter // of every client
 }
 
 func main() {

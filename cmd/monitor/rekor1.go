@@ -31,7 +31,7 @@ const (
 // A shard gives ten entries a request: so many are what a kill may lose, and what is read before it is proven.
 const (
 	shardBatchEntries = 1000
-	shardProveEntries = 10_000
+	shardProveEntries = 3000
 )
 
 // isPublicRekor reports whether a log is read at the public instance.
@@ -83,6 +83,50 @@ func isShard(log, origin string) bool { return strings.HasPrefix(origin, log+" -
 type shardRun struct {
 	log  rekor1Log
 	list *audit.ShardList
+}
+
+// readShards follows the shards of the Rekor v1 logs that are followed in full, each a log of its own. It goes on for as long as
+// the day's budget of requests allows what reads in bulk, and where another run comes, for a while: what is new in the other
+// logs does not wait for a backlog.
+func (r *followRun) readShards(ctx context.Context, known []knownLog, client *fetch.Client, answer *followAnswer) error {
+	runs, err := r.listShards(ctx, known, client, answer)
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	inspector := &audit.LeafInspector{Watch: r.watch, Roots: r.set}
+	var targets []audit.LogTarget
+	for _, run := range runs {
+		host := hostOf(run.log.url)
+		spent, err := r.spender(ctx, run.log, func() int64 { return client.Requests()[host] }, audit.Rekor1Budget.Bulk)
+		if err != nil {
+			return err
+		}
+		stop := spent.done
+		if r.goesOn {
+			stop = either(spent.done, audit.Deadline(r.app.clock, r.app.clock.Now().Add(bulkSlice)))
+		}
+		more, err := r.shardTargets(ctx, run, inspector)
+		if err != nil {
+			return err
+		}
+		for i := range more {
+			more[i].Stop = stop
+		}
+		targets = append(targets, more...)
+	}
+	before := len(answer.Logs)
+	if err := r.followTargets(ctx, targets, answer); err != nil {
+		return err
+	}
+	for _, l := range answer.Logs[before:] {
+		if l.Proven < l.Size && l.Trouble == "" && len(l.Misbehaviours) == 0 && r.until == 0 {
+			answer.Unread = true
+		}
+	}
+	if answer.Unread && !r.goesOn {
+		answer.Outcome = audit.Incomplete
+	}
+	return nil
 }
 
 // listShards asks the Rekor v1 logs that are followed in full for their shards.

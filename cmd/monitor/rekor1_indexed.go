@@ -5,9 +5,7 @@ import (
 	"crypto"
 	"encoding/hex"
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
@@ -52,20 +50,15 @@ func rekor1Logs(cfg *config.Config, known []knownLog) []rekor1Log {
 	return logs
 }
 
-// rekor1Budget is what a host's budget allows in a pass, which is to take no longer than so, and in a day.
-func rekor1Budget(cfg *config.Config, address string, pass time.Duration) audit.Rekor1Budget {
-	u, err := url.Parse(address)
-	if err != nil {
-		return audit.Rekor1Budget{}
+// readRekor1s reads every Rekor v1: by name first, where what is urgent is, then in bulk.
+func (r *followRun) readRekor1s(ctx context.Context, known []knownLog, client *fetch.Client, answer *followAnswer) error {
+	if err := r.readRekor1(ctx, known, client, answer); err != nil {
+		return err
 	}
-	b, ok := cfg.Budgets[strings.ToLower(u.Host)]
-	if !ok || b.Requests <= 0 || b.Per <= 0 {
-		return audit.Rekor1Budget{}
+	if err := r.readShards(ctx, known, client, answer); err != nil {
+		return err
 	}
-	in := func(d time.Duration) int { return int(min(float64(b.Requests)*d.Seconds()/b.Per.Seconds(), 1<<30)) }
-	// A pass must come past the shards: beyond the host's pace the client waits.
-	const least = 10
-	return audit.Rekor1Budget{Pass: max(least, in(pass)), Day: max(1, in(24*time.Hour))}
+	return r.readWindows(ctx, known, client, answer)
 }
 
 // readRekor1 makes one pass over every Rekor v1, by what the record knows of it.
@@ -113,20 +106,20 @@ func (r *followRun) rekor1Target(ctx context.Context, l rekor1Log, client *fetch
 
 // rekor1 reads every Rekor v1 of the trusted roots that were loaded, and judges what came of it.
 func (r *followRun) rekor1(ctx context.Context) (*followAnswer, error) {
-	answer := &followAnswer{Outcome: audit.Complete}
+	answer := &followAnswer{Outcome: audit.Complete, Logs: []audit.LogSummary{}}
 	known, err := r.app.knownLogs(r.cfg, r.set)
 	if err != nil {
 		return nil, err
 	}
-	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
-	defer client.Close()
-	if err := r.readRekor1(ctx, known, client, answer); err != nil {
+	client := r.logClient(known)
+	before := client.Requests()
+	if err := r.readRekor1s(ctx, known, client, answer); err != nil {
 		return nil, err
 	}
-	if err := r.readWindows(ctx, known, client, answer); err != nil {
+	if err := r.relateGossip(ctx, known, client, answer); err != nil {
 		return nil, err
 	}
-	answer.Requests = client.Requests()
+	answer.Requests = since(before, client.Requests())
 	return answer, r.settle(ctx, known, answer)
 }
 
@@ -182,6 +175,9 @@ func (a *app) printRekor1(s audit.Rekor1Summary) {
 	}
 	if n := s.Differing + s.Missing; n > 0 {
 		line(a.stdout, "  %d entries of bundles are not in it as the bundles have them", n)
+	}
+	if s.Stale {
+		line(a.stdout, "  it showed an older tree than before, consistent with it")
 	}
 	if s.Spent {
 		line(a.stdout, "  unknown: the budget of requests is spent; what is left is due in the next pass")

@@ -75,13 +75,18 @@ func asFlagError(err error) error {
 	return flagError{err}
 }
 
+// configOptions are what the configuration may name.
+func configOptions() config.Options {
+	o := config.Options{Rules: audit.RuleIDs()}
+	for _, s := range audit.Severities() {
+		o.Severities = append(o.Severities, string(s))
+	}
+	return o
+}
+
 // loadConfig reads the configuration.
 func (g *globals) loadConfig() (*config.Config, error) {
-	var severities []string
-	for _, s := range audit.Severities() {
-		severities = append(severities, string(s))
-	}
-	cfg, err := config.Load(g.config, config.Options{Rules: audit.RuleIDs(), Severities: severities})
+	cfg, err := config.Load(g.config, configOptions())
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}

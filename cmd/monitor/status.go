@@ -17,8 +17,10 @@ import (
 
 // statusAnswer is the JSON of status.
 type statusAnswer struct {
-	Schema       string                 `json:"schema"`
-	Record       string                 `json:"record"`
+	Schema string `json:"schema"`
+	Record string `json:"record"`
+	// Policy names the expectations that are held against the record; the runs have those that they judged by.
+	Policy       string                 `json:"policy_sha256"`
 	Projects     []db.ProjectStatus     `json:"projects"`
 	OpenFindings map[audit.Severity]int `json:"open_findings"`
 	TrustedRoots []trustedRootStatus    `json:"trusted_roots"`
@@ -33,8 +35,13 @@ type statusAnswer struct {
 	Windows []audit.WindowSummary `json:"windows,omitempty"`
 	// NotFollowed are the logs of the trusted roots that are not read.
 	NotFollowed []skippedLog `json:"not_followed"`
+	// Hosts are those that were asked today, with what of their budget is left.
+	Hosts []hostStatus `json:"hosts"`
 	// Certificates counts those in the projects' own names, and the promises of CT logs.
 	Certificates certificatesStatus `json:"certificates"`
+	// Claims are what the projects say of their releases, held against the evidence, and SLSALimits what no attestation shows.
+	Claims     []audit.ClaimVerdict `json:"claims"`
+	SLSALimits []string             `json:"slsa_limits"`
 }
 
 // logStatus is where one log stands.
@@ -56,9 +63,6 @@ type logStatus struct {
 	Proofs       []audit.ProvenRange `json:"proven_ranges"`
 	// ByName says that single entries are looked for, and nothing is read in full; see LogCoverage.
 	ByName bool `json:"by_name,omitempty"`
-	// Requests counts what a Rekor v1 was asked by name on the last Day (UTC) on which it was.
-	Requests int       `json:"requests,omitempty"`
-	Day      time.Time `json:"requests_day,omitzero"`
 	// Reopened counts the entries that were proven, but read with another watch list than today's.
 	Reopened uint64 `json:"reopened"`
 }
@@ -72,7 +76,14 @@ type trustedRootStatus struct {
 // coverage is what this version looks at, in words. A report never says more than that.
 var coverage = []string{
 	"releases: every file that PyPI lists, each attestation served with it, verified against the trusted roots",
-	"GitHub's attestation store is not read: whether a file has SLSA provenance there is unknown",
+}
+
+// gitHubCoverage says what is looked at in GitHub's attestation store.
+func gitHubCoverage(cfg *config.Config) string {
+	if !cfg.GitHub.Attestations {
+		return "GitHub's attestation store is switched off in the configuration: whether a file has SLSA provenance there is unknown"
+	}
+	return "GitHub's attestation store: asked for the digest of every file that PyPI lists; attestations of anything else in it are not seen"
 }
 
 func (a *app) statusCommand(g *globals) *cobra.Command {
@@ -120,7 +131,7 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 
 // readStatus gathers the answer from the record. Only what is said of coverage is of a period.
 func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string, period audit.Span) (*statusAnswer, error) {
-	s := &statusAnswer{Schema: "status/1", Record: record.Path(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage), LogCoverage: []audit.Coverage{},
+	s := &statusAnswer{Schema: "status/1", Record: record.Path(), Policy: cfg.Hash(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: append(slices.Clone(coverage), gitHubCoverage(cfg)), LogCoverage: []audit.Coverage{},
 		Logs: []logStatus{}, NotFollowed: []skippedLog{}}
 	var err error
 	if s.Projects, err = record.Projects(ctx); err != nil {
@@ -152,10 +163,17 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 		covered := audit.CoverageOf(l, watchList, span)
 		s.Coverage, s.LogCoverage = append(s.Coverage, covered.Text), append(s.LogCoverage, covered)
 	}
+	if s.Hosts, err = a.hostsStatus(ctx, cfg, record); err != nil {
+		return nil, err
+	}
 	if s.Certificates, err = a.certificatesStatus(ctx, cfg, record); err != nil {
 		return nil, err
 	}
 	s.Coverage = append(s.Coverage, s.Certificates.coverage()...)
+	if s.Claims, err = heldClaims(ctx, cfg, record); err != nil {
+		return nil, err
+	}
+	s.SLSALimits = audit.SLSALimits()
 	set, roots, err := recordedRoots(ctx, record)
 	if err != nil {
 		return nil, err
@@ -200,7 +218,7 @@ func statusOf(l audit.LogFacts, watchList string) logStatus {
 		FailingSince: l.FailingSince, Failure: l.Failure, Proofs: l.Ranges, GrowthPerSecond: l.GrowthPerSecond, Cosigners: l.Cosigners}
 	s.ByName = l.Rekor1 != nil || l.Shard != nil && !l.Known
 	if l.Rekor1 != nil {
-		s.Size, s.Requests, s.Day = l.Rekor1.Size, l.Rekor1.Requests, l.Rekor1.Day
+		s.Size = l.Rekor1.Size
 	}
 	for _, i := range l.Incidents {
 		if !slices.Contains(s.Incidents, i.Kind) { // once, in however many ways the log contradicts itself
@@ -261,11 +279,7 @@ func (a *app) printStatus(s *statusAnswer) error {
 		}
 	}
 	s.Certificates.print(a)
-	for _, l := range s.Logs {
-		if l.Requests > 0 {
-			line(a.stdout, "requests to %s: %d on %s", l.Origin, l.Requests, l.Day.Format(time.DateOnly))
-		}
-	}
+	a.printHosts(s.Hosts)
 	var open []string
 	for _, severity := range audit.Severities() {
 		if n := s.OpenFindings[severity]; n > 0 {
@@ -276,6 +290,8 @@ func (a *app) printStatus(s *statusAnswer) error {
 		open = []string{"none"}
 	}
 	line(a.stdout, "open findings: %s", strings.Join(open, ", "))
+	line(a.stdout, "policy: sha256:%s", s.Policy)
+	a.printClaims(s.Claims, s.SLSALimits)
 	for _, r := range s.TrustedRoots {
 		expires := "does not expire"
 		if r.ExpiresAt != "" {

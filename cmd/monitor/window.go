@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -165,6 +164,7 @@ func (a *app) runWindow(ctx context.Context, g *globals, flags windowFlags) (err
 	if !q.Due(a.clock.Now()) {
 		return &exitError{exitUnknown, fmt.Errorf("the period ends at %s, so that the log may not have all of it yet: ask again some minutes after", when(q.Until))}
 	}
+	record.CountRequests(&a.requests)
 	run := &followRun{app: a, cfg: cfg, logger: logger, record: record}
 	answer, err := run.window(ctx, q, flags)
 	if err != nil {
@@ -209,8 +209,8 @@ func (r *followRun) window(ctx context.Context, q audit.WindowRequest, flags win
 	if err != nil {
 		return nil, err
 	}
-	client := r.app.client(r.cfg, r.logger, logHosts(known)...)
-	defer client.Close()
+	client := r.logClient(known)
+	defer r.close()
 	w, err := r.windowRun(ctx, log, client)
 	if err != nil {
 		return nil, err
@@ -252,9 +252,13 @@ func (r *followRun) window(ctx context.Context, q audit.WindowRequest, flags win
 	if held, err = planner.Cover(ctx, q); err != nil {
 		return nil, err
 	}
-	began := w.run.Planner.Spent()
-	if flags.requests > 0 {
-		w.run.Stop = func() bool { return planner.Spent()-began >= flags.requests }
+	spent, err := r.spender(ctx, log, planner.Spent, audit.Rekor1Budget.Asked)
+	if err != nil {
+		return nil, err
+	}
+	w.run.Stop = spent.done
+	if began := planner.Spent(); flags.requests > 0 {
+		w.run.Stop = either(spent.done, func() bool { return planner.Spent()-began >= flags.requests })
 	}
 	progress := r.app.progress(r.logger)
 	progress.Start("reading Rekor v1", int64(answer.Estimate.Entries))
@@ -333,10 +337,7 @@ func (r *followRun) windowRun(ctx context.Context, l rekor1Log, client *fetch.Cl
 			}
 		}
 	}
-	host := ""
-	if u, err := url.Parse(l.url); err == nil {
-		host = strings.ToLower(u.Host)
-	}
+	host := hostOf(l.url)
 	planner := &audit.WindowPlanner{Clock: r.app.clock, Record: r.record, List: list, WatchList: r.watch.Hash(), Spent: func() int64 { return client.Requests()[host] }}
 	return &openWindows{list, &audit.WindowRun{Planner: planner, Logger: r.logger, Inspector: &audit.LeafInspector{Watch: r.watch, Roots: r.set}}}, nil
 }
@@ -348,11 +349,8 @@ func (r *followRun) estimate(l rekor1Log, windows []audit.Window) windowEstimate
 		e.Entries += windows[i].To - windows[i].Next()
 		e.Requests += windows[i].Estimate()
 	}
-	if u, err := url.Parse(l.url); err == nil {
-		if b, ok := r.cfg.Budgets[u.Host]; ok {
-			e.PerMinute = perMinute(logBudget(strings.ToLower(u.Host), fetch.Budget{Requests: b.Requests, Per: b.Per}))
-		}
-	}
+	host := hostOf(l.url)
+	e.PerMinute = perMinute(logBudget(host, budgetOf(r.cfg, host)))
 	if e.PerMinute > 0 {
 		e.Hours = float64(e.Requests) / e.PerMinute / 60
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/rekoncile/rekoncile/internal/identity"
 )
 
-// windowSlice is how long a run over the logs reads windows at most: the logs that are followed wait meanwhile. The next run
-// goes on with them.
-const windowSlice = 10 * time.Minute
+// bulkSlice is how long a run over the logs reads windows at most, and how long shards: the logs that are followed wait
+// meanwhile, and what is asked by name. The next run goes on with them.
+const bulkSlice = 10 * time.Minute
 
 // readWindows queues the windows of the certificates that the CT logs show, where the configuration says so, and reads them for
 // a while.
@@ -45,7 +45,11 @@ func (r *followRun) readWindows(ctx context.Context, known []knownLog, client *f
 			answer.WindowsWaiting += len(requests)
 			continue
 		}
-		w.run.Stop = audit.Deadline(r.app.clock, r.app.clock.Now().Add(windowSlice))
+		spent, err := r.spender(ctx, l, w.run.Planner.Spent, audit.Rekor1Budget.Bulk)
+		if err != nil {
+			return err
+		}
+		w.run.Stop = either(spent.done, audit.Deadline(r.app.clock, r.app.clock.Now().Add(bulkSlice)))
 		w.run.Progress = r.windowProgress(l.origin)
 		read, waiting, err := w.run.Certificates(ctx, requests)
 		answer.Windows, answer.WindowsWaiting = append(answer.Windows, read...), answer.WindowsWaiting+waiting

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -51,13 +50,11 @@ func (a *app) logger(g *globals) (*slog.Logger, error) {
 // client makes the HTTP client of a configuration: only its hosts, and those of more URLs, within their budgets.
 func (a *app) client(cfg *config.Config, logger *slog.Logger, more ...string) *fetch.Client {
 	o := fetch.Options{Clock: a.clock, Logger: logger, UserAgent: userAgent(cfg.Contact), Allow: fetch.Allow{HTTP: cfg.AllowHTTP},
-		Budgets: map[string]fetch.Budget{}, DefaultBudget: fetch.Budget{Requests: 120, Per: time.Minute}}
+		Budgets: map[string]fetch.Budget{}, DefaultBudget: defaultBudget, Counter: &a.requests}
 	host := func(address string) {
 		if u, err := url.Parse(address); err == nil {
 			o.Allow.Hosts = append(o.Allow.Hosts, u.Host)
-			if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsLoopback() {
-				o.Budgets[strings.ToLower(u.Host)] = fetch.Budget{} // one's own machine needs no politeness
-			}
+			o.Budgets[strings.ToLower(u.Host)] = budgetOf(cfg, strings.ToLower(u.Host))
 		}
 	}
 	for _, x := range cfg.Indexes {

@@ -21,6 +21,9 @@ var (
 	oidSCT = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}
 )
 
+// gitHubOrganization is the organization in the names of GitHub's own authorities.
+const gitHubOrganization = "GitHub, Inc."
+
 // signer is the key that must have signed, with its certificate unless it is a managed key.
 type signer struct {
 	key  crypto.PublicKey
@@ -81,6 +84,13 @@ func (r *run) checkSigner(ev *evidence) *signer {
 		if r.issuer != nil {
 			break
 		}
+	}
+	if r.issuer == nil && !ev.pep740 && slices.Contains(cert.Issuer.Organization, gitHubOrganization) {
+		// Its bundles are in no log by design, and its authorities are not known here. Anyone can write that name: it makes the
+		// signature no better, and it is not the lack of a log that is wrong with it.
+		r.unsupported(CheckCertificate, "the certificate says that it is of GitHub's own Sigstore instance, which no trusted root has")
+		r.foreign = true
+		return s
 	}
 	r.pass(CheckCertificate, "serial %s, valid %s to %s", c.Serial, stamp(c.NotBefore), stamp(c.NotAfter))
 	return s

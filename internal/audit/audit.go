@@ -8,7 +8,8 @@
 // The pipeline of a pass:
 //
 //	index ──listing──▶ files ──provenance due──▶ documents ──verify──▶ attestations ──judge──▶ findings ──▶ outbox
-//	        (1 request)       (1 request a file)             (offline)               (pure)     (one transaction)
+//	        (1 request)  │    (1 request a file)             (offline)      ▲        (pure)     (one transaction)
+//	                     └──GitHub's store due──▶ bundles ────verify────────┘
 package audit
 
 import (
@@ -36,8 +37,10 @@ type PyPI interface {
 
 // Auditor makes passes over PyPI projects.
 type Auditor struct {
-	Store    Store
-	PyPI     PyPI
+	Store Store
+	PyPI  PyPI
+	// GitHub is whose attestation stores are read; nil reads none, and what only they could tell stays unknown.
+	GitHub   GitHub
 	Verifier *Verifier
 	Rules    RuleSet
 	Clock    clock.Clock
@@ -45,7 +48,7 @@ type Auditor struct {
 	Progress Progress
 	// Channels are told of every announced change of a finding.
 	Channels []string
-	// RecheckAfter is how old an answer about provenance may get before it is asked for again.
+	// RecheckAfter is how old an answer about provenance, or of the store, may get before it is asked for again.
 	RecheckAfter time.Duration
 }
 
@@ -73,7 +76,9 @@ type Summary struct {
 	Waiting     int               `json:"waiting"`
 	// Troubles are what kept something unknown that this version does read; empty for a complete pass.
 	Troubles []string `json:"troubles,omitempty"`
-	// Unread are ledgers that this version does not read, with how many files each would say something about.
+	// GitHub is what reading GitHub's attestation store gave; nil where it is not read.
+	GitHub *StoreSummary `json:"github,omitempty"`
+	// Unread are rules that only a ledger could judge which is not read, with how many files each is about.
 	Unread map[string]int `json:"unread,omitempty"`
 }
 
@@ -91,7 +96,7 @@ func (s *Summary) trouble(format string, args ...any) {
 // the record's or the context's; trouble with the index is in the Summary.
 func (a *Auditor) Project(ctx context.Context, project config.Project, on config.PyPIProject, index config.Index, o Options) (Summary, error) {
 	s := Summary{Project: project.Name, Index: on.Index, PyPIProject: on.Name, Files: map[FileState]int{}, Unread: map[string]int{}}
-	c := collector{Auditor: a, index: pypi.Index{URL: index.URL}, summary: &s, options: o}
+	c := collector{Auditor: a, index: pypi.Index{URL: index.URL}, summary: &s, options: o, policy: project.Policy, repository: project.Policy.Repository.Name}
 	var err error
 	if c.facts, err = a.Store.Project(ctx, project.Name, on.Index, on.Name); err != nil {
 		return s, err
@@ -107,7 +112,12 @@ func (a *Auditor) Project(ctx context.Context, project config.Project, on config
 	c.facts.URL = index.URL + "/simple/" + on.Name + "/"
 	// The record keeps microseconds: what is judged must be what is read back.
 	judge := &Judge{Policy: project.Policy, Rules: a.Rules, Now: a.Clock.Now().UTC().Truncate(time.Microsecond),
-		RemovalsExpected: slices.Contains(project.ExpectRemovals, on)}
+		RemovalsExpected: slices.Contains(project.ExpectRemovals, on), StoreRead: a.GitHub != nil}
+	if judge.Repository, err = a.Store.Repository(ctx, c.repository); err != nil {
+		return s, err
+	}
+	// A project's repository is one, however many projects on an index it has.
+	judge.First = len(project.PyPI) > 0 && project.PyPI[0] == on
 	err = c.settle(ctx, judge)
 	return s, err
 }
@@ -120,8 +130,10 @@ func (c *collector) settle(ctx context.Context, j *Judge) error {
 		return err
 	}
 	sortVersions(versions)
+	canary := j.Canary(c.facts)
 	var lineage Lineage
-	var failing []FileFacts
+	var failing, failingStore []FileFacts
+	var others otherIDs
 	untold := 0
 	for _, version := range versions {
 		r, err := c.Store.Release(ctx, c.facts.ID, version)
@@ -131,12 +143,17 @@ func (c *collector) settle(ctx context.Context, j *Judge) error {
 		var v ReleaseVerdict
 		v, lineage = j.Release(c.facts, r, lineage)
 		settlement.Assessment.merge(v.Assessment)
-		rj := ReleaseJudgement{Version: version, States: v.State()}
+		canary.See(r)
+		rj := ReleaseJudgement{Version: version, States: v.State(), SLSA: v.SLSA}
 		for i, f := range r.Files {
-			rj.Files = append(rj.Files, FileJudgement{ID: f.ID, State: v.Files[i].State, Grade: v.Files[i].Grade})
+			rj.Files = append(rj.Files, FileJudgement{ID: f.ID, State: v.Files[i].State, Grade: v.Files[i].Grade, SLSA: v.Files[i].SLSA})
 			if !f.Gone() && !f.Provenance.FailingSince.IsZero() {
 				failing = append(failing, f)
 			}
+			if !f.Gone() && !f.Store.FailingSince.IsZero() {
+				failingStore = append(failingStore, f)
+			}
+			others.add(j, f)
 			if !f.Gone() && f.Provenance.State == ProvenanceUntold {
 				untold++
 			}
@@ -151,6 +168,8 @@ func (c *collector) settle(ctx context.Context, j *Judge) error {
 		c.summary.trouble("%s: the index does not tell whether %s have provenance (PEP 740)", c.facts.ref(), count(untold, "file"))
 	}
 	settlement.Assessment.merge(j.Project(c.facts, failing))
+	settlement.Assessment.merge(j.GitHub(c.facts, failingStore, others))
+	settlement.Assessment.merge(canary.Judge())
 	if !c.facts.FailingSince.IsZero() {
 		c.summary.trouble("%s: %s", c.facts.ref(), c.facts.Failure)
 	}

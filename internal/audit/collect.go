@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/rekoncile/rekoncile/internal/failpoint"
+	"github.com/rekoncile/rekoncile/internal/identity"
 	"github.com/rekoncile/rekoncile/internal/pypi"
 )
 
@@ -21,6 +22,9 @@ type collector struct {
 	facts   ProjectFacts
 	summary *Summary
 	options Options
+	// policy is the project's, repository the name of its repository.
+	policy     identity.Policy
+	repository string
 }
 
 // collect asks the index for whatever may have changed, and verifies it.
@@ -32,6 +36,9 @@ func (c *collector) collect(ctx context.Context) error {
 		return err
 	}
 	if err := c.provenance(ctx); err != nil {
+		return err
+	}
+	if err := c.store(ctx); err != nil {
 		return err
 	}
 	if c.options.Deep {

@@ -20,7 +20,12 @@ type Examination struct {
 	Note      string `json:"note"`
 	// Attestation is what verifying it again gave.
 	Attestation *AttestationFacts `json:"attestation,omitempty"`
+	// open says that there is nothing at hand to compute again: that it is not confirmed speaks against nobody.
+	open bool
 }
+
+// String says in one line what became of the evidence.
+func (x Examination) String() string { return x.Evidence.Kind + ": " + x.Note }
 
 // Archive is what looking at evidence again needs of the record, and of the trusted roots.
 type Archive struct {
@@ -45,7 +50,7 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 	for _, e := range f.Evidence {
 		x := Examination{Evidence: e}
 		switch e.Kind {
-		case "attestation":
+		case "attestation", "bundle":
 			body, err := document(e.SHA256)
 			if err != nil {
 				return nil, err
@@ -59,7 +64,7 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 			x.Confirmed = body != nil
 			x.Note = fmt.Sprintf("the document is in the record, %d bytes; nobody signed it as a whole", len(body))
 			if body == nil {
-				x.Note = "the document is not in the record"
+				x.Note, x.open = "the document is not in the record", true
 			}
 		case "listing-entry":
 			x.listingEntry(f)
@@ -78,8 +83,10 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 			x.promise(f, archive)
 		case "entry-check":
 			x.entry(archive)
+		case "canary", "backlog", "trusted-root":
+			x.Note = "what the record says of the monitor's own reading; nobody else signed it"
 		default:
-			x.Note = "what the index said at that time; nobody signed it, so it cannot be verified again"
+			x.Note, x.open = "what the index said at that time; nobody signed it, so it cannot be verified again", true
 		}
 		all = append(all, x)
 	}
@@ -89,7 +96,7 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 // leaf recomputes the hash of a log's leaf.
 func (x *Examination) leaf(leaf []byte) {
 	if leaf == nil {
-		x.Note = "the leaf is not in the record"
+		x.Note, x.open = "the leaf is not in the record", true
 		return
 	}
 	hash := tlog.LeafHash(leaf)
@@ -102,26 +109,16 @@ func (x *Examination) leaf(leaf []byte) {
 
 // incident verifies a log's misbehaviour again: signatures, and that what was signed contradicts itself.
 func (x *Examination) incident(f Finding, archive Archive) {
-	verify := func(raw []byte) (tlog.SignedCheckpoint, error) { return archive.Checkpoint(f.LogOrigin, raw) }
-	if lists, ok := readShardLists(x.Evidence.Data); ok {
-		x.Confirmed, x.Note = lists.recheck(verify)
-		return
-	}
-	var m tlog.Misbehaviour
-	if err := json.Unmarshal(x.Evidence.Data, &m); err != nil {
-		x.Note = "the evidence cannot be read: " + err.Error()
-		return
-	}
-	x.Confirmed, x.Note = m.Recheck(verify)
+	x.Confirmed, x.Note = recheckIncident(x.Evidence.Data, func(raw []byte) (tlog.SignedCheckpoint, error) { return archive.Checkpoint(f.LogOrigin, raw) })
 }
 
 // attestation verifies an attestation again and compares the outcome with the finding's.
 func (x *Examination) attestation(f Finding, v *Verifier, body []byte) {
 	if body == nil {
-		x.Note = "the document is not in the record"
+		x.Note, x.open = "the document is not in the record", true
 		return
 	}
-	verified := v.Document(body, f.File, f.SHA256)
+	verified := v.Stored(StoredDocument{Bundle: x.Evidence.Kind == "bundle", Filename: f.File, SHA256: f.SHA256, Body: body})
 	if verified.Problem != "" {
 		x.Note = "the document cannot be read: " + verified.Problem
 		return

@@ -71,6 +71,7 @@ type FileFacts struct {
 	NameError string
 
 	Provenance ProvenanceFacts
+	Store      StoreFacts
 }
 
 // Gone reports whether the index no longer serves this file.
@@ -115,7 +116,7 @@ type DocumentFacts struct {
 	VerifiedWith string
 }
 
-// AttestationFacts is one attestation of a provenance document, verified or not. It is stored as JSON.
+// AttestationFacts is one attestation of a provenance document, or a bundle, verified or not. It is stored as JSON.
 type AttestationFacts struct {
 	// Bundle and Index are its position in the document.
 	Bundle    int              `json:"bundle"`
@@ -134,6 +135,12 @@ type AttestationFacts struct {
 	Entries         []LogRef            `json:"entries,omitempty"`
 	Contradictions  []identity.Mismatch `json:"contradictions,omitempty"` // SLSA predicate against certificate
 	PredicateError  string              `json:"predicate_error,omitempty"`
+	// Unlogged says that no log has it, and that its issuer's trusted root has none which it could be in.
+	Unlogged bool `json:"unlogged,omitempty"`
+	// Release says that it is GitHub's own attestation of a release's assets, or claims to be: no provenance, and nobody's else.
+	Release bool `json:"release,omitempty"`
+	// SLSA is what a SLSA predicate says; nil where it is none, or cannot be read.
+	SLSA *identity.SLSAProvenance `json:"slsa,omitempty"`
 }
 
 // Failed is the first check that failed, or else the first of a form that is not supported; nil where there is none.

@@ -40,11 +40,21 @@ type Subject struct {
 	// Certificate names a certificate by its TBS without poison and SCTs (hex SHA-256), whether it was met as a
 	// precertificate, in an entry or in a bundle.
 	Certificate string `json:"certificate_tbs_sha256,omitempty"`
+	// Grade is a grade of the project's that did not show when it was due. TrustedRoot is the URL or path that a trusted root
+	// comes from.
+	Grade       string `json:"grade,omitempty"`
+	TrustedRoot string `json:"trusted_root,omitempty"`
 }
 
 // String names the subject in one line; equal subjects have equal strings.
 func (s Subject) String() string {
 	switch {
+	case s.TrustedRoot != "":
+		return "trusted root " + s.TrustedRoot
+	case s.Grade != "" && s.PyPIProject != "":
+		return fmt.Sprintf("%s: project %s/%s grade %s", s.Project, s.Index, s.PyPIProject, s.Grade)
+	case s.Grade != "":
+		return fmt.Sprintf("%s: grade %s", s.Project, s.Grade)
 	case s.Certificate != "":
 		return fmt.Sprintf("%s: certificate tbs-sha256:%s", s.Project, s.Certificate)
 	case s.LeafHash != "":
@@ -92,8 +102,9 @@ func identityRef(id *identity.Identity) *IdentityRef {
 // Evidence is one piece of what a finding rests on. Documents are named by their digest and kept in the record;
 // small pieces are carried in Data.
 type Evidence struct {
-	// Kind is "listing-entry", "provenance", "previous-provenance", "attestation", "project-status",
-	// "ownership", "log-entry", "log-incident", "ct-lookup", "search" or "error".
+	// Kind is "listing-entry", "provenance", "previous-provenance", "attestation", "bundle", "store-answer", "repository",
+	// "certificate-ids", "project-status", "ownership", "log-entry", "log-incident", "ct-lookup", "search", "canary", "backlog",
+	// "trusted-root" or "error".
 	Kind string `json:"kind"`
 	// URL is where it came from, At when it was seen.
 	URL string    `json:"url,omitempty"`

@@ -43,6 +43,8 @@ type LogTarget struct {
 	// BatchEntries and ProveEntries are how many leaves a transaction covers at least, and how many are read at most before
 	// they are proven: less than the follower's own of a log that gives few at a time. 0 leaves these.
 	BatchEntries, ProveEntries uint64
+	// Stop says that enough of it was read for now; may be nil. See [tlog.Follower].
+	Stop func() bool
 }
 
 // LogSummary is what following one log gave.
@@ -128,7 +130,7 @@ func (f *LogFollower) run(ctx context.Context, t LogTarget) (LogSummary, error) 
 // follower makes the follower of a log.
 func (f *LogFollower) follower(t LogTarget) *tlog.Follower[LogHit] {
 	follower := &tlog.Follower[LogHit]{Source: t.Source, Store: t.Store, Scan: t.Scan, Inspect: t.Inspect, Start: t.Start, FrozenAt: t.FrozenAt,
-		BatchEntries: t.BatchEntries, ProveEntries: t.ProveEntries, Clock: f.Clock, Logger: f.Logger.With("log", t.Origin), Parallel: f.Parallel}
+		BatchEntries: t.BatchEntries, ProveEntries: t.ProveEntries, Stop: t.Stop, Clock: f.Clock, Logger: f.Logger.With("log", t.Origin), Parallel: f.Parallel}
 	if f.Progress != nil {
 		follower.Progress = func(leaves uint64) { f.Progress(t.Origin, leaves) }
 	}
@@ -196,6 +198,8 @@ type LogRecord interface {
 	// OpenEntries calls fn for each entry that a verified attestation names and of which it is not known that the log has it
 	// so, once it was asked.
 	OpenEntries(ctx context.Context, fn func(OpenEntry) error) error
+	// TrustedRoots are those that were used last.
+	TrustedRoots(ctx context.Context) ([]TrustedRoot, error)
 	SettleLogs(ctx context.Context, now time.Time, a Assessment, channels []string) ([]Change, error)
 }
 
@@ -206,6 +210,8 @@ type LogStanding struct {
 	// NotFollowed says that nobody asks the log any more: that it cannot be reached is no trouble then. Why says why.
 	NotFollowed bool
 	Why         string
+	// Windowed says that windows of it are to be read.
+	Windowed bool
 	// LogKind is the log's kind, EndedAt when the trusted root ended its validity, and WatchList names the list that its leaves
 	// are read with today; empty where that is not known.
 	LogKind   string
@@ -213,7 +219,7 @@ type LogStanding struct {
 	WatchList string
 }
 
-// SettleLogs judges every log, every proven hit and every certificate, and writes what came of it.
+// SettleLogs judges every log, every proven hit, every certificate and the trusted roots, and writes what came of it.
 func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies map[string]identity.Policy, standings map[string]LogStanding, now time.Time, channels []string) ([]Change, error) {
 	j := &Judge{Rules: rules, Now: now.UTC().Truncate(time.Microsecond)}
 	var a Assessment
@@ -242,8 +248,21 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 			}
 		}
 	}
-	if err := record.ProvenHits(ctx, func(h HitFacts) error { add(j.Hit(h, policies)); return nil }); err != nil {
+	canary := newCertificateCanary(policies)
+	if err := record.ProvenHits(ctx, func(h HitFacts) error {
+		add(j.Hit(h, policies))
+		canary.see(h)
+		return nil
+	}); err != nil {
 		return nil, err
+	}
+	a.merge(canary.judge(j, logs))
+	roots, err := record.TrustedRoots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range roots {
+		a.merge(j.TrustRoot(r))
 	}
 	if err := record.BrokenPromises(ctx, func(p PromiseFacts) error { add(j.Promise(p, policies)); return nil }); err != nil {
 		return nil, err

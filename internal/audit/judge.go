@@ -15,7 +15,12 @@ type Judge struct {
 	Rules  RuleSet
 	// RemovalsExpected says that this PyPI project's files are removed on purpose from time to time.
 	RemovalsExpected bool
-	Now              time.Time
+	// StoreRead says that GitHub's attestation store is read: what it did not answer yet is unknown, and not unread.
+	StoreRead bool
+	// Repository is what GitHub says of the policy's repository; First says that this is the PyPI project at which it is judged.
+	Repository RepositoryFacts
+	First      bool
+	Now        time.Time
 }
 
 // Assessment is what judging gave: findings that hold, what stayed unknown, and what is still within its grace
@@ -34,7 +39,7 @@ type Unknown struct {
 	Rule    string  `json:"rule"`
 	Subject Subject `json:"subject"`
 	Reason  string  `json:"reason"`
-	// Unread marks a ledger that this version does not read at all, as against one that failed to answer.
+	// Unread marks a ledger that is not read at all, as against one that failed to answer.
 	Unread bool `json:"unread,omitempty"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rekoncile/rekoncile/internal/attest"
 	"github.com/rekoncile/rekoncile/internal/identity"
@@ -95,10 +96,21 @@ func (j *Judge) expected(p ProjectFacts) string {
 // findings gathers what is wrong with one file, one finding a rule: the first tells, all of them are evidence.
 type findings struct {
 	byRule map[string]*Finding
+	since  map[string]time.Time // where it is not the file's first sight
 	order  []string
 }
 
-func newFindings() *findings { return &findings{byRule: map[string]*Finding{}} }
+func newFindings() *findings {
+	return &findings{byRule: map[string]*Finding{}, since: map[string]time.Time{}}
+}
+
+// addSince files a finding that holds since an instant; of several the earliest.
+func (fs *findings) addSince(rule string, since time.Time, e Evidence, f Finding) {
+	if known, ok := fs.since[rule]; !ok || since.Before(known) {
+		fs.since[rule] = since
+	}
+	fs.add(rule, e, f)
+}
 
 // add files a finding, or adds its evidence to one of the same rule.
 func (fs *findings) add(rule string, e Evidence, f Finding) {
@@ -114,7 +126,11 @@ func (fs *findings) add(rule string, e Evidence, f Finding) {
 // into hands the findings to the verdict.
 func (fs *findings) into(v *FileVerdict, j *Judge, s Subject, f FileFacts) {
 	for _, rule := range fs.order {
-		v.wrong(j, rule, s, f.FirstSeen, *fs.byRule[rule])
+		since, ok := fs.since[rule]
+		if !ok {
+			since = f.FirstSeen
+		}
+		v.wrong(j, rule, s, since, *fs.byRule[rule])
 	}
 }
 

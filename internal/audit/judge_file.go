@@ -31,6 +31,8 @@ type FileVerdict struct {
 	Source string
 	// Grade is the publishing grade that covers the file, "" where none does.
 	Grade string
+	// SLSA is what the evidence says of how the file was built; nil for one that is gone.
+	SLSA *SLSAVerdict
 }
 
 // fileRules are the rules that need a file's provenance.
@@ -70,7 +72,8 @@ func (j *Judge) File(p ProjectFacts, f FileFacts) FileVerdict {
 			Evidence: []Evidence{listing},
 		})
 	}
-	j.provenance(&v, p, f, s, listing)
+	index := j.provenance(&v, p, f, s, listing)
+	j.store(&v, p, f, s, index)
 	if f.DeepSHA256 != "" && f.DeepSHA256 != f.SHA256 {
 		v.State = FileWrong // whatever is attested, it is not what one gets
 		v.wrong(j, DigestMismatch, s, f.DeepCheckedAt, Finding{
@@ -79,18 +82,20 @@ func (j *Judge) File(p ProjectFacts, f FileFacts) FileVerdict {
 			Evidence: []Evidence{listing, {Kind: "download", URL: f.URL, At: f.DeepCheckedAt, Detail: "sha256:" + f.DeepSHA256}},
 		})
 	}
+	slsa := j.SLSA(p, f)
+	v.SLSA = &slsa
 	return v
 }
 
-// provenance judges what the index says and serves about a file's provenance, and sets the file's state.
-func (j *Judge) provenance(v *FileVerdict, p ProjectFacts, f FileFacts, s Subject, listing Evidence) {
+// provenance judges what the index says and serves about a file's provenance, sets the file's state, and says what it came to.
+func (j *Judge) provenance(v *FileVerdict, p ProjectFacts, f FileFacts, s Subject, listing Evidence) indexEvidence {
 	prov := f.Provenance
 	legacy := j.legacy(p, f)
 	switch prov.State {
 	case ProvenanceUntold:
 		v.State = FileUnknown
 		v.unknown(s, "the index does not tell whether it has provenance (PEP 740)", fileRules...)
-		return
+		return indexEvidence{}
 	case ProvenancePending:
 		reason := "its provenance has not been asked for yet"
 		if prov.Failure != "" {
@@ -98,7 +103,7 @@ func (j *Judge) provenance(v *FileVerdict, p ProjectFacts, f FileFacts, s Subjec
 		}
 		v.State = FileUnknown
 		v.unknown(s, reason, fileRules...)
-		return
+		return indexEvidence{}
 	case ProvenanceForbidden:
 		v.State = FileUnknown
 		v.unknown(s, "the index refuses to serve its provenance (403)", fileRules...)
@@ -107,10 +112,10 @@ func (j *Judge) provenance(v *FileVerdict, p ProjectFacts, f FileFacts, s Subjec
 			Expected: "a provenance document, as the listing names one",
 			Evidence: []Evidence{listing, {Kind: "error", URL: prov.URL, At: prov.CheckedAt, Detail: "403"}},
 		})
-		return
+		return indexEvidence{}
 	case ProvenanceNone, ProvenanceNotFound:
 		j.withoutProvenance(v, p, f, s, listing, legacy)
-		return
+		return indexEvidence{known: true}
 	}
 
 	doc := prov.Document
@@ -131,9 +136,9 @@ func (j *Judge) provenance(v *FileVerdict, p ProjectFacts, f FileFacts, s Subjec
 			Expected: "a provenance document of PEP 740",
 			Evidence: []Evidence{document},
 		})
-		return
+		return indexEvidence{}
 	}
-	j.attestations(v, p, f, s, doc, document, legacy)
+	return j.attestations(v, p, f, s, doc, document, legacy)
 }
 
 // withoutProvenance judges a file for which the index serves no provenance document.
@@ -169,7 +174,8 @@ func (j *Judge) withoutProvenance(v *FileVerdict, p ProjectFacts, f FileFacts, s
 }
 
 // attestations judges each attestation of a document that could be read.
-func (j *Judge) attestations(v *FileVerdict, p ProjectFacts, f FileFacts, s Subject, doc *DocumentFacts, document Evidence, legacy bool) {
+func (j *Judge) attestations(v *FileVerdict, p ProjectFacts, f FileFacts, s Subject, doc *DocumentFacts, document Evidence, legacy bool) indexEvidence {
+	index := indexEvidence{known: true, served: len(doc.Attestations) > 0}
 	if len(doc.Attestations) == 0 {
 		v.State = FileUnsigned
 		v.wrong(j, NoProvenance, s, f.FirstSeen, Finding{
@@ -177,10 +183,10 @@ func (j *Judge) attestations(v *FileVerdict, p ProjectFacts, f FileFacts, s Subj
 			Expected: j.due(p),
 			Evidence: []Evidence{document},
 		})
-		return
+		return index
 	}
 	found := newFindings()
-	var published, slsa, unsupported bool
+	var published, unsupported bool
 	sources := map[string]bool{}
 	for _, at := range doc.Attestations {
 		e := document
@@ -194,17 +200,18 @@ func (j *Judge) attestations(v *FileVerdict, p ProjectFacts, f FileFacts, s Subj
 		}
 		grade := j.signer(found, p, f, at, e)
 		j.publisher(found, f, at, e)
+		j.unlogged(found, f, at, e)
 		j.predicate(found, f, at, e)
 		if at.Identity != nil {
 			sources[at.Identity.Repository()+" "+at.Identity.Workflow()] = true
 		}
 		if grade != "" {
-			v.Grade = grade
+			v.Grade, index.covered = grade, true
 			switch at.PredicateType {
 			case attest.PredicatePublish:
 				published = true
 			case attest.PredicateSLSA:
-				slsa = slsa || len(at.Contradictions) == 0 && at.PredicateError == ""
+				index.slsa = index.slsa || len(at.Contradictions) == 0 && at.PredicateError == ""
 			}
 		}
 	}
@@ -215,10 +222,6 @@ func (j *Judge) attestations(v *FileVerdict, p ProjectFacts, f FileFacts, s Subj
 		})
 	}
 	found.into(v, j, s, f)
-	if j.slsaDue(p, f) && !slsa {
-		v.Unknowns = append(v.Unknowns, Unknown{Rule: MissingSLSAProvenance, Subject: s, Unread: true,
-			Reason: "the index serves no SLSA provenance for it, and GitHub's attestation store is not read by this version"})
-	}
 	switch {
 	case len(found.byRule) > 0:
 		v.State = FileWrong
@@ -240,6 +243,8 @@ func (j *Judge) attestations(v *FileVerdict, p ProjectFacts, f FileFacts, s Subj
 	default:
 		v.Source = "mixed"
 	}
+	index.known = !unsupported
+	return index
 }
 
 // unverified files an attestation that did not verify under the rule that its first failing check belongs to.
@@ -302,13 +307,9 @@ func (j *Judge) signer(found *findings, p ProjectFacts, f FileFacts, at Attestat
 		found.add(UnexpectedIdentity, e, finding)
 		return ""
 	}
-	var problems []string
-	for _, name := range judged.Grades {
-		problem := mayPublish(j.grade(name), p.ref(), f.Version, at)
-		if problem == "" {
-			return name
-		}
-		problems = append(problems, fmt.Sprintf("grade %s: %s", name, problem))
+	grade, problems := j.mayCover(judged, p, f.Version, at)
+	if grade != "" {
+		return grade
 	}
 	e.Detail = oneLine(strings.Join(problems, "; "), 500)
 	finding.Summary = fmt.Sprintf("%s is signed by %s, which is of grade %s and may not publish it", f.Filename, who, strings.Join(judged.Grades, " or "))
@@ -331,6 +332,19 @@ func why(j identity.Judgement) string {
 		reasons = append(reasons, "closest grade: "+closest.Grade)
 	}
 	return strings.Join(append(reasons, j.Notes...), "; ")
+}
+
+// mayCover is the first grade of a judged identity that may publish a version of a PyPI project, "" where none may, and then why
+// each of them may not.
+func (j *Judge) mayCover(judged identity.Judgement, p ProjectFacts, version string, at AttestationFacts) (grade string, problems []string) {
+	for _, name := range judged.Grades {
+		problem := mayPublish(j.grade(name), p.ref(), version, at)
+		if problem == "" {
+			return name, nil
+		}
+		problems = append(problems, fmt.Sprintf("grade %s: %s", name, problem))
+	}
+	return "", problems
 }
 
 // mayPublish says why a grade does not cover a file of a PyPI project and version, "" where it does. Where the

@@ -22,6 +22,11 @@ type LogFacts struct {
 	Unanswered      int
 	UnansweredSince time.Time
 	UnansweredWhy   string
+	// Unrelated counts the checkpoints of bundles of which it could not be found out whether they are of the tree of a log that
+	// is followed, since when, and why not. Of a Rekor v1, Rekor1 has them.
+	Unrelated      int
+	UnrelatedSince time.Time
+	UnrelatedWhy   string
 	LogStanding
 	// Coverage of the log.
 	Start, Read, Proven, Latest uint64
@@ -32,6 +37,10 @@ type LogFacts struct {
 	// has no two checkpoints of it.
 	GrowthPerSecond float64
 	Ranges          []ProvenRange
+	// ProvenAt is when the leaves below Proven were proven, BehindSince when the log first showed a leaf that is not; zero where there
+	// is none. LevelAt is when all that it showed was last proven, and LevelIndex how much that was.
+	ProvenAt, BehindSince, LevelAt time.Time
+	LevelIndex                     uint64
 	// Shard says whose shard the log is, Rekor1 what is known of a Rekor v1 as a whole; nil where it is neither.
 	Shard  *ShardFacts
 	Rekor1 *Rekor1Facts
@@ -91,7 +100,15 @@ func (j *Judge) Log(l LogFacts) Assessment {
 			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.UnansweredSince, Detail: fmt.Sprintf("%s; %s", count(l.Unanswered, "certificate"), oneLine(l.UnansweredWhy, 500))}},
 		})
 	}
+	if l.Unrelated > 0 && !l.NotFollowed {
+		a.wrong(j, SourceUnreachable, s, l.UnrelatedSince, Finding{
+			Summary:  fmt.Sprintf("log %s gives no proof that what it signed for others is of its tree", l.Origin),
+			Expected: "a proof that fits the checkpoint of a bundle and the log's own",
+			Evidence: []Evidence{{Kind: "error", URL: l.URL, At: l.UnrelatedSince, Detail: fmt.Sprintf("%s; %s", count(l.Unrelated, "checkpoint"), oneLine(l.UnrelatedWhy, 500))}},
+		})
+	}
 	j.rekor1(&a, l, s)
+	j.backlog(&a, l, s)
 	// What the log showed when it was last asked counts: one that nobody has asked since is unknown.
 	silent, grace := l.CheckedAt.Sub(l.GrewAt), j.Rules[StaleLog].Grace
 	switch {

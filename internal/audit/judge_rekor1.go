@@ -29,9 +29,6 @@ type Rekor1Facts struct {
 	// Entries counts those that bundles name by what the log has of them, Gossip the checkpoints of bundles by what they are.
 	Entries map[EntryOutcome]int
 	Gossip  map[string]int
-	// Requests counts what the log was asked, whatever for, on the last Day (UTC) on which it was.
-	Requests int
-	Day      time.Time
 	// Followed says that all of its shards are followed as well, and Windows are what was read of them otherwise.
 	Followed bool
 	Windows  []WindowFacts
@@ -195,12 +192,12 @@ func (x *Examination) entry(archive Archive) {
 		return
 	}
 	if e.Log == nil {
-		x.Note = "the log gave no entry; nobody signs that there is none, so it cannot be verified again"
+		x.Note, x.open = "the log gave no entry; nobody signs that there is none, so it cannot be verified again", true
 		return
 	}
 	keys, err := archive.Rekor1(e.Log.Origin)
 	if err != nil {
-		x.Note = err.Error()
+		x.Note, x.open = err.Error(), true
 		return
 	}
 	entry, err := e.Log.Entry(e.LogBody)

@@ -75,23 +75,26 @@ func TestAShardStandsAsItsLog(t *testing.T) {
 	}
 }
 
-// TestABudgetLeavesHalfToWhatIsUrgent counts what a pass may still ask.
-func TestABudgetLeavesHalfToWhatIsUrgent(t *testing.T) {
+// TestABudgetKeepsASharePerUrgency counts what may still be asked for each kind of work.
+func TestABudgetKeepsASharePerUrgency(t *testing.T) {
 	for _, c := range []struct {
-		budget        Rekor1Budget
-		today         int
-		all, backfill int
+		budget              Rekor1Budget
+		today               int
+		all, backfill, bulk int
 	}{
-		{Rekor1Budget{}, 1 << 20, math.MaxInt, math.MaxInt},
-		{Rekor1Budget{Pass: 60}, 1 << 20, 60, 30},
-		{Rekor1Budget{Pass: 1}, 0, 1, 1},
-		{Rekor1Budget{Pass: 60, Day: 1000}, 480, 60, 20},
-		{Rekor1Budget{Pass: 60, Day: 1000}, 600, 60, 0},
-		{Rekor1Budget{Pass: 60, Day: 1000}, 990, 10, 0},
-		{Rekor1Budget{Day: 1000}, 2000, 0, 0},
+		{Rekor1Budget{}, 1 << 20, math.MaxInt, math.MaxInt, math.MaxInt},
+		{Rekor1Budget{Pass: 60}, 1 << 20, 60, 30, math.MaxInt},
+		{Rekor1Budget{Pass: 1}, 0, 1, 1, math.MaxInt},
+		{Rekor1Budget{Pass: 60, Day: 1000}, 480, 60, 30, 270},
+		{Rekor1Budget{Pass: 60, Day: 1000}, 750, 60, 30, 0},
+		{Rekor1Budget{Pass: 60, Day: 1000}, 855, 60, 20, 0},
+		{Rekor1Budget{Pass: 60, Day: 1000}, 875, 60, 0, 0},
+		{Rekor1Budget{Pass: 60, Day: 1000}, 990, 10, 0, 0},
+		{Rekor1Budget{Day: 1000}, 2000, 0, 0, 0},
 	} {
-		if all, backfill := c.budget.left(c.today, 1), c.budget.left(c.today, 2); all != c.all || backfill != c.backfill {
-			t.Errorf("%+v after %d: %d and %d, want %d and %d", c.budget, c.today, all, backfill, c.all, c.backfill)
+		all, backfill, bulk := c.budget.urgent(c.today), c.budget.backfill(c.today), c.budget.Bulk(c.today)
+		if all != c.all || backfill != c.backfill || bulk != c.bulk {
+			t.Errorf("%+v after %d: %d, %d and %d, want %d, %d and %d", c.budget, c.today, all, backfill, bulk, c.all, c.backfill, c.bulk)
 		}
 	}
 }

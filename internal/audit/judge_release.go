@@ -31,6 +31,8 @@ type ReleaseVerdict struct {
 	Assessment
 	States []ReleaseState
 	Files  []FileVerdict // in the order of ReleaseFacts.Files
+	// SLSA is that of its live files; nil where there are none.
+	SLSA *ReleaseSLSA
 }
 
 // State joins the states for a table.
@@ -49,6 +51,7 @@ func (j *Judge) Release(p ProjectFacts, r ReleaseFacts, previous Lineage) (Relea
 	live, with := 0, 0
 	sources := map[string]bool{}
 	var yanked []FileFacts
+	var slsa []SLSAVerdict
 	for _, f := range r.Files {
 		fv := j.File(p, f)
 		v.Files = append(v.Files, fv)
@@ -57,6 +60,7 @@ func (j *Judge) Release(p ProjectFacts, r ReleaseFacts, previous Lineage) (Relea
 			continue
 		}
 		live++
+		slsa = append(slsa, *fv.SLSA)
 		if f.Yanked {
 			yanked = append(yanked, f)
 		}
@@ -67,6 +71,7 @@ func (j *Judge) Release(p ProjectFacts, r ReleaseFacts, previous Lineage) (Relea
 			sources[fv.Source] = true
 		}
 	}
+	v.SLSA = releaseSLSA(slsa)
 	if len(yanked) > 0 {
 		s := p.subject()
 		s.Release = r.Version

@@ -18,7 +18,8 @@ import (
 
 // Claims is the record as checking what it claims uses it.
 type Claims interface {
-	// Verifications calls fn for each provenance document of a file that is in use, with what verifying it gave.
+	// Verifications calls fn for each provenance document of a file that is in use, and each bundle of GitHub's store beside
+	// each file that it is about, with what verifying it gave.
 	Verifications(ctx context.Context, fn func(StoredDocument, DocumentFacts) error) error
 	// Checkpoints calls fn for each checkpoint that was seen, in the form in which it was served.
 	Checkpoints(ctx context.Context, fn func(tlog.SignedCheckpoint) error) error
@@ -65,7 +66,7 @@ func (r *rechecker) document(d StoredDocument, held DocumentFacts) error {
 		r.counts["documents that the next audit verifies again"]++
 		return nil
 	}
-	v := r.archive.Verifier.Document(d.Body, d.Filename, d.SHA256)
+	v := r.archive.Verifier.Stored(d)
 	r.counts["attestations verified again"] += len(v.Attestations)
 	var facts []AttestationFacts
 	for _, a := range v.Attestations {
@@ -80,7 +81,11 @@ func (r *rechecker) document(d StoredDocument, held DocumentFacts) error {
 		return err
 	}
 	if v.Problem != held.Problem || string(got) != string(want) {
-		r.report("provenance document sha256:%s of %s: verifying it gives other facts than the record has", held.SHA256, d.Filename)
+		what := "provenance document"
+		if d.Bundle {
+			what = "bundle of GitHub's store"
+		}
+		r.report("%s sha256:%s of %s: verifying it gives other facts than the record has", what, held.SHA256, d.Filename)
 	}
 	return nil
 }
@@ -169,12 +174,7 @@ func (r *rechecker) issuer(cert *x509.Certificate) (issuer, tbs string, err erro
 func (r *rechecker) incidents(l LogFacts) {
 	for _, i := range l.Incidents {
 		r.counts["misbehaviours confirmed again"]++
-		var m tlog.Misbehaviour
-		if err := json.Unmarshal(i.Evidence, &m); err != nil {
-			r.report("log %s: the evidence of %s cannot be read: %v", l.Origin, i.Kind, err)
-			continue
-		}
-		if confirmed, note := m.Recheck(func(raw []byte) (tlog.SignedCheckpoint, error) { return r.archive.Checkpoint(l.Origin, raw) }); !confirmed {
+		if confirmed, note := recheckIncident(i.Evidence, func(raw []byte) (tlog.SignedCheckpoint, error) { return r.archive.Checkpoint(l.Origin, raw) }); !confirmed {
 			r.report("log %s: the evidence does not show %s: %s", l.Origin, i.Kind, note)
 		}
 	}

@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
-	"sync"
 	"time"
 
 	"github.com/rekoncile/rekoncile/internal/clock"
-	"github.com/rekoncile/rekoncile/internal/fetch"
 	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/tlog"
 	"github.com/rekoncile/rekoncile/internal/tlog/tiles"
@@ -23,15 +20,9 @@ type Rekor1Store interface {
 	shardStore
 	evidenceStore
 	searchStore
-	// Spent counts requests to the log, and says how many there were on a day (UTC).
-	Spent(ctx context.Context, now time.Time, requests int) error
-	SpentOn(ctx context.Context, day time.Time) (int, error)
-}
-
-// Rekor1Budget is how many requests the log may be asked, whatever for; zero is no limit. What is not urgent gets half of
-// it, so that there is always room for what is.
-type Rekor1Budget struct {
-	Pass, Day int
+	proofStore
+	// SpentOn says how often the log's host was asked on the day (UTC) of an instant, whatever for.
+	SpentOn(ctx context.Context, at time.Time) (int, error)
 }
 
 // Rekor1Target is one Rekor v1 log to read.
@@ -68,6 +59,9 @@ type Rekor1Summary struct {
 	Subject rekor.V1Support `json:"subject,omitempty"`
 	// Spent says that the budget ended the pass: what is left is due in the next one.
 	Spent bool `json:"budget_spent,omitempty"`
+	// Stale says that the log showed an older tree of a shard than before, consistent with it: a replica that is behind, or a
+	// cache.
+	Stale bool `json:"stale_checkpoint,omitempty"`
 	// Misbehaviours are rules about logs.
 	Misbehaviours []string `json:"misbehaviours,omitempty"`
 	Troubles      []string `json:"troubles,omitempty"`
@@ -122,14 +116,11 @@ func (r *Rekor1Reader) Read(ctx context.Context, t Rekor1Target) (Rekor1Summary,
 		return s, err
 	}
 	for _, step := range []func(context.Context) error{p.readShards, p.urgentSearches, p.evidence, p.gossip, p.searches} {
-		err = step(ctx)
-		if counted := p.count(context.WithoutCancel(ctx)); counted != nil {
-			return s, errors.Join(err, counted)
-		}
-		if err != nil {
+		if err = step(ctx); err != nil {
 			break
 		}
 	}
+	s.Requests = p.meter.total()
 	s.Spent = errors.Is(err, errSpent)
 	if s.Spent || errors.Is(err, errGivenUp) {
 		err = nil
@@ -163,74 +154,13 @@ func (r *Rekor1Reader) open(ctx context.Context, t Rekor1Target, s *Rekor1Summar
 	if err != nil {
 		return nil, err
 	}
-	p.meter = &meter{Fetcher: t.Fetch, limit: t.Budget.left(today, 1)}
-	p.meter.backfill = t.Budget.left(today, 2)
+	p.meter = &meter{Fetcher: t.Fetch, limit: t.Budget.urgent(today), backfill: t.Budget.backfill(today)}
 	o.Fetch = p.meter
 	if p.log, err = rekor.NewV1Log(o); err != nil {
 		return nil, err
 	}
 	p.keys, err = rekor.NewV1Keys(o.Host, t.Keys...)
 	return p, err
-}
-
-// left is how many requests a pass has, of which a share is for what it does, given how many the day had already.
-func (b Rekor1Budget) left(today, share int) int {
-	left := math.MaxInt
-	if b.Pass > 0 {
-		left = max(1, b.Pass/share)
-	}
-	if b.Day > 0 {
-		left = max(0, min(left, b.Day/share-today))
-	}
-	return left
-}
-
-// meter counts the requests of a pass, and refuses those that its budget does not have.
-type meter struct {
-	tiles.Fetcher
-	backfill int // the limit for what is not urgent
-
-	mu                    sync.Mutex
-	limit, spent, counted int
-}
-
-// Do implements [tiles.Fetcher].
-func (m *meter) Do(ctx context.Context, q fetch.Request) (*fetch.Response, error) {
-	m.mu.Lock()
-	if m.spent >= m.limit {
-		m.mu.Unlock()
-		return nil, errSpent
-	}
-	m.spent++
-	m.mu.Unlock()
-	return m.Fetcher.Do(ctx, q)
-}
-
-// room reports whether so many more requests may be made.
-func (m *meter) room(n int) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return n <= m.limit-m.spent
-}
-
-// hold keeps the rest of the budget for what is urgent.
-func (m *meter) hold() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.limit = min(m.limit, m.backfill)
-}
-
-// count writes what was spent since it was last called.
-func (p *rekor1Pass) count(ctx context.Context) error {
-	p.meter.mu.Lock()
-	fresh := p.meter.spent - p.meter.counted
-	p.meter.counted = p.meter.spent
-	p.summary.Requests = p.meter.spent
-	p.meter.mu.Unlock()
-	if fresh == 0 {
-		return nil
-	}
-	return p.Store.Spent(ctx, p.Clock.Now(), fresh)
 }
 
 // ends reports whether an error that came of asking the log ends the pass: the budget does, the context, and the record.

@@ -62,23 +62,6 @@ type EntryCheck struct {
 	Due time.Time
 }
 
-// Gossip is a checkpoint that the log made for somebody else, and that a bundle carries. It was verified with the bundle.
-type Gossip struct {
-	ID         int64
-	Checkpoint tlog.SignedCheckpoint
-	// Entry is the global index of an entry whose bundle has it, and File a file that the bundle is of.
-	Entry        uint64
-	File         string
-	FailingSince time.Time
-
-	// Related says that a proof showed it to be of the log's tree, and SplitView that one showed it is not. Failure says why
-	// neither is known, and Due when it is to be related again; zero for never.
-	Related   bool
-	SplitView *tlog.Misbehaviour
-	Failure   string
-	Due       time.Time
-}
-
 const (
 	// entryPage is how many entries the API gives at once.
 	entryPage = 10
@@ -192,60 +175,6 @@ func (p *rekor1Pass) compare(ctx context.Context, c *EntryCheck, a rekor.V1Answe
 // unknown says why it could not be found out what the log has.
 func (c *EntryCheck) unknown(now time.Time, err error) {
 	c.Outcome, c.Failure, c.Due = EntryUnknown, oneLine(err.Error(), 400), retryAt(now, c.FailingSince)
-}
-
-// gossipPage is how many checkpoints of bundles are read from the record at once.
-const gossipPage = 50
-
-// gossip relates the checkpoints that bundles carry to the trees held: the log made them for somebody else, who was perhaps
-// shown another tree.
-func (p *rekor1Pass) gossip(ctx context.Context) error {
-	for {
-		due, err := p.Store.DueGossip(ctx, p.Clock.Now(), gossipPage)
-		if err != nil || len(due) == 0 {
-			return err
-		}
-		for _, g := range due {
-			if err := p.hear(ctx, &g); err != nil {
-				return err
-			}
-			if err := p.Store.SaveGossip(ctx, p.Clock.Now(), g); err != nil {
-				return err
-			}
-			failpoint.Hit("audit/gossip-related")
-		}
-	}
-}
-
-// hear relates one checkpoint. The error ends the pass.
-func (p *rekor1Pass) hear(ctx context.Context, g *Gossip) error {
-	tree := p.trees[g.Checkpoint.Origin]
-	err := fmt.Errorf("the log signed a tree %q that it does not list", g.Checkpoint.Origin)
-	var m *tlog.Misbehaviour
-	if tree != nil {
-		if tree.knows(g.Checkpoint) {
-			p.summary.Related++
-			g.Related = true
-			return nil
-		}
-		m, err = p.relate(ctx, tree.checkpoint, g.Checkpoint)
-	}
-	switch {
-	case ends(ctx, err):
-		return err
-	case err != nil:
-		p.trouble("entry %d: its bundle's checkpoint: %v", g.Entry, err)
-		g.Failure, g.Due = oneLine(err.Error(), 400), retryAt(p.Clock.Now(), g.FailingSince)
-	case m != nil:
-		m.Kind = tlog.KindSplitView
-		m.Detail = fmt.Sprintf("%s; the bundle of entry %d%s carries the other tree", m.Detail, g.Entry, of(g.File))
-		g.SplitView = m
-		p.misbehaved(g.Checkpoint.Origin, m)
-	default:
-		p.summary.Related++
-		g.Related = true
-	}
-	return nil
 }
 
 // of names a file where there is one.

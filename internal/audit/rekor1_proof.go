@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"github.com/rekoncile/rekoncile/internal/rekor"
@@ -23,6 +24,16 @@ type EntryProof struct {
 func ProofOf(e *rekor.V1Entry) EntryProof {
 	return EntryProof{Origin: e.Checkpoint.Origin, Index: e.Index, GlobalIndex: e.GlobalIndex, LogID: e.LogID, At: e.IntegratedTime,
 		SET: e.SET, Path: e.Path, Checkpoint: string(e.Checkpoint.Raw)}
+}
+
+// Inclusion is the inclusion proof of an entry with that leaf hash. Nothing of it is verified.
+func (p EntryProof) Inclusion(leafHash [sha256.Size]byte) (tlog.Inclusion, error) {
+	c, err := tlog.ParseCheckpoint(p.Checkpoint)
+	if err != nil {
+		return tlog.Inclusion{}, err
+	}
+	return tlog.Inclusion{Index: p.Index, LeafHash: leafHash, Path: p.Path,
+		Checkpoint: tlog.SignedCheckpoint{Origin: c.Origin, Size: c.Size, Root: c.Root, Raw: []byte(p.Checkpoint)}}, nil
 }
 
 // Entry is the entry with that proof and a body. Nothing of it is verified: see [rekor.V1Entry.Verify], for which one must

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/fetch"
 	"github.com/rekoncile/rekoncile/internal/identity"
 	"github.com/rekoncile/rekoncile/internal/rekor"
 	"github.com/rekoncile/rekoncile/internal/sandbox"
@@ -357,10 +358,67 @@ func TestABudgetIsKeptAndUrgentWorkComesFirst(t *testing.T) {
 	if n := len(m.hits(t)); n != 31 {
 		t.Errorf("%d hits", n)
 	}
-	// What is left of a day is not spent by what can wait.
+	// What is left of a day is not spent by what can wait: the budget is the host's, whoever asks it.
 	m.budget = audit.Rekor1Budget{Pass: 12, Day: 1}
 	if s := m.all(t); !s.Spent || s.Requests > 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestWhatOthersAskTheHostCountsForUrgentWorkLast has a day on which windows, or whoever else, used the budget up to the share
+// that is kept for what is asked by name, or to that which is kept for what is urgent.
+func TestWhatOthersAskTheHostCountsForUrgentWorkLast(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		others                   int // requests
+		backfilled, found, spent bool
+		bulk                     int // what is left for what reads in bulk
+	}{
+		"room for all":             {0, true, true, false, 0},
+		"some for bulk":            {140, true, true, false, 10},
+		"none for bulk":            {150, true, true, false, 0},
+		"none but for the urgent":  {176, false, true, true, 0},
+		"none":                     {200, false, false, true, 0},
+		"more than there ever was": {300, false, false, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newRekor1World(t)
+			_, a := m.release(t, "1.22.0", m.ago(90*day))
+			m.complete(t)
+			m.clock.Advance(2 * time.Hour) // the probe holds for a day
+			m.budget = audit.Rekor1Budget{Pass: 1000, Day: 200}
+			for asked, err := m.target(t).Store.SpentOn(t.Context(), m.clock.Now()); asked < c.others; asked++ {
+				if err != nil {
+					t.Fatal(err)
+				}
+				target := m.target(t)
+				if _, err := target.Fetch.Do(t.Context(), fetch.Request{URL: target.URL + "/api/v1/log", MaxBytes: 1 << 20}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			today, err := m.target(t).Store.SpentOn(t.Context(), m.clock.Now())
+			if err != nil || today < c.others {
+				t.Fatalf("%d requests are on record, want %d; %v", today, c.others, err)
+			}
+			if got := m.budget.Bulk(today); c.others > 0 && got != c.bulk {
+				t.Errorf("%d requests are left for bulk, want %d", got, c.bulk)
+			}
+			_, b := m.release(t, "1.23.0", m.ago(20*day))
+			claims := sandbox.ReleaseClaims("1.24.0")
+			claims.Workflow = "evil.yml"
+			secret := m.attest(t, m.sign(t, claims, m.clock.Now().Add(-time.Minute)), "evil.whl")
+			m.followCT(t)
+			s := m.all(t)
+			hits := m.hits(t)
+			_, found := hits[uint64(secret.Entries[0].LogIndex)]
+			if found != c.found || s.Spent != c.spent || (s.Confirmed > 0) != c.backfilled {
+				t.Errorf("found %t, %+v", found, s)
+			}
+			if hits[uint64(a.Entries[0].LogIndex)] == "" || hits[uint64(b.Entries[0].LogIndex)] != "" != c.backfilled {
+				t.Errorf("hits: %v", hits)
+			}
+		})
 	}
 }
 

@@ -36,6 +36,8 @@ type rekor1Monitor struct {
 	policy identity.Policy
 	budget audit.Rekor1Budget
 	frozen time.Time
+	// requests counts those to the log, for the record.
+	requests fetch.Counter
 	// standings are said when it settles.
 	standings map[string]audit.LogStanding
 }
@@ -62,6 +64,7 @@ func newRekor1Monitor(t *testing.T, w *sandbox.World, m *monitor) *rekor1Monitor
 	if r.watch, err = identity.NewWatchList([]identity.Watched{{Project: "onnx", Repository: "onnx/onnx"}}); err != nil {
 		t.Fatal(err)
 	}
+	r.record.CountRequests(&r.requests)
 	return r
 }
 
@@ -85,7 +88,7 @@ func (r *rekor1Monitor) target(t *testing.T) audit.Rekor1Target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := fetch.New(fetch.Options{Clock: r.clock, Allow: fetch.Allow{Hosts: []string{"127.0.0.1"}}, MaxAttempts: 1, Timeout: 10 * time.Second})
+	client := fetch.New(fetch.Options{Clock: r.clock, Allow: fetch.Allow{Hosts: []string{"127.0.0.1"}}, MaxAttempts: 1, Timeout: 10 * time.Second, Counter: &r.requests})
 	t.Cleanup(client.Close)
 	return audit.Rekor1Target{Name: rekor1Name, URL: r.world.Rekor.URL(), Keys: keys, Fetch: client, Store: store,
 		Inspector: &audit.LeafInspector{Watch: r.watch, Roots: r.roots}, Budget: r.budget, FrozenAt: r.frozen}

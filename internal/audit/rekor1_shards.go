@@ -154,6 +154,7 @@ func (p *rekor1Pass) meetShards(ctx context.Context, list *rekor.V1Shards) error
 		case err == nil && !known:
 			tree.grown = false // it has no place in the record yet
 		case err == nil:
+			p.summary.Stale = p.summary.Stale || shard.Checkpoint.Size < tree.checkpoint.Size
 			seen = append(seen, SeenShard{i, shard.Checkpoint})
 			tree.frozen, tree.grown = tree.frozen || list.Frozen(shard.TreeID), false
 		case ends(ctx, err):
@@ -215,6 +216,9 @@ func (p *rekor1Pass) meet(ctx context.Context, cp tlog.SignedCheckpoint) error {
 		return nil
 	}
 	m, err := p.relate(ctx, tree.checkpoint, cp)
+	if err != nil && !ends(ctx, err) {
+		m, err = p.byProven(ctx, cp, err)
+	}
 	if err != nil {
 		return err
 	}

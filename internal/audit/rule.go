@@ -16,6 +16,7 @@ const (
 	PredicateMismatch      = "predicate-mismatch"
 	MissingSLSAProvenance  = "missing-slsa-provenance"
 	UnloggedAttestation    = "unlogged-attestation"
+	NotInPublicLog         = "not-in-public-log"
 	ProvenanceRemoved      = "provenance-removed"
 	ProvenanceReplaced     = "provenance-replaced"
 	FileReplaced           = "file-replaced"
@@ -23,6 +24,7 @@ const (
 	ReleaseYanked          = "release-yanked"
 	ProjectQuarantined     = "project-quarantined"
 	OwnershipChanged       = "ownership-changed"
+	RepositoryIDMismatch   = "repository-id-mismatch"
 	SourceUnreachable      = "source-unreachable"
 	CoverageGap            = "coverage-gap"
 	UnloggedCertificate    = "unlogged-certificate"
@@ -37,6 +39,9 @@ const (
 	SplitView              = "split-view"
 	FrozenLogGrew          = "frozen-log-grew"
 	StaleLog               = "stale-log"
+	Backlog                = "backlog"
+	MissedCanary           = "missed-canary"
+	TrustRootExpiring      = "trust-root-expiring"
 )
 
 // Rule is one thing that the reconciliation looks for.
@@ -84,9 +89,12 @@ func Rules() []Rule {
 		{UnloggedAttestation, "file or entry", High, 0,
 			"An attestation is in no transparency log, or its log has another entry, or none, where the attestation says that it is.",
 			"A signature that nobody logged cannot be monitored. Publish the file again with a client that logs, and ask the index why it was accepted. Where the log has something else than it promised, keep the record and tell the log's operators."},
+		{NotInPublicLog, "file", Medium, 0,
+			"An attestation of a public repository was signed by GitHub's own Sigstore instance, which has no public log.",
+			"Nobody can monitor what is in no log. GitHub signs so for repositories that are private, or that it could not tell to be public: look at the run, and attest again. Do not count it as evidence that others can find."},
 		{ProvenanceRemoved, "file", High, time.Hour,
-			"The index served provenance for a file and no longer does, while the file is still there.",
-			"Ask the index's operators why: maintainers cannot remove provenance on their own. The last copy is kept in the record."},
+			"The index, or GitHub's store, served provenance for a file and no longer does, while the file is still there.",
+			"Ask the index's operators why: maintainers cannot remove provenance there on their own. From GitHub's store the repository's administrators can: ask them. The last copy is kept in the record."},
 		{ProvenanceReplaced, "file", High, 0,
 			"The index serves other provenance for a file than it did before.",
 			"Compare the two documents (both are kept in the record) and ask the index's operators what changed."},
@@ -105,6 +113,9 @@ func Rules() []Rule {
 		{OwnershipChanged, "project", Medium, 0,
 			"The project's owners or maintainers on the index changed.",
 			"Confirm that the change was intended; if nobody knows of it, treat the account that made it as stolen."},
+		{RepositoryIDMismatch, "project", High, 0,
+			"The repository that bears the configured name, or that certificates were issued for, has another numeric id or owner than the configuration says. Where nobody has confirmed the configured ids, it is low.",
+			"Compare https://api.github.com/repos/OWNER/NAME with the configuration. If the ids there were never confirmed, correct them; if they were, the repository was deleted and its name taken over, or it was transferred: trust nothing that was signed since."},
 		{UnloggedCertificate, "certificate", High, 24 * time.Hour,
 			"A certificate that signed a log entry or an attestation is not in the certificate transparency log that promised to include it, or carries no such promise.",
 			"Whoever watches certificates cannot have seen this one. Keep the record, which has the certificate, its promise and the tree head that lacks it; tell the operators of the certificate authority and of the log, and find out who used the certificate. The grace period is the log's merge delay."},
@@ -121,7 +132,7 @@ func Rules() []Rule {
 			"A log entry mentions a watched name and cannot be decoded.",
 			"Look at the leaf in the evidence, and for a newer version of the monitor."},
 		{BadCheckpoint, "log", High, 0,
-			"A log served a checkpoint that its key did not sign, or another log's, or shards that cannot be those of before.",
+			"A log served a checkpoint that its key did not sign, or another log's, or shards that cannot be those of before; or it signed a tree that it does not list, and a bundle carries that tree's checkpoint.",
 			"Compare with what others get from the log; a proxy in between, a new key that the trusted root does not have yet, or an attack."},
 		{LogRollback, "log", Critical, 0,
 			"A log served a smaller tree that is no prefix of one that it signed before.",
@@ -147,6 +158,15 @@ func Rules() []Rule {
 		{CoverageGap, "monitor", Medium, 6 * time.Hour,
 			"Something that was found cannot be judged by this version: it is neither good nor bad.",
 			"Look at the evidence by other means, and look for a newer version of the monitor."},
+		{Backlog, "monitor", Medium, 6 * time.Hour,
+			"A log is not read as fast as it grows, or what was to be read of it waits: what it took meanwhile is unknown.",
+			"Give the monitor more time, or the log's host a larger budget; or take the log up at its head, and have the past said to be not looked at. `monitor status` says how far each log was read."},
+		{MissedCanary, "monitor", Info, 0,
+			"Something that the configuration expects from time to time, such as a weekly build, did not happen when it was due.",
+			"Look at the workflow's runs. A run that was cancelled explains it; if runs succeed and nothing of them is seen, find out what the monitor does not see. If the schedule changed, change expect in the configuration."},
+		{TrustRootExpiring, "monitor", Medium, 24 * time.Hour,
+			"A trusted root that is in use is near its end: the metadata that vouches for it expires within three days, or the last of its authorities or logs of a kind within thirty.",
+			"See whether its source can be reached, and what its operators say. A trusted_root.json has to be replaced by hand. Once it has ended, what is signed by newer keys cannot be verified."},
 	}
 }
 

@@ -19,8 +19,6 @@ type ruleCase struct {
 	wrong func(j *Judge, since time.Time) Assessment
 	// fine are the same facts but for what makes them wrong, by what that is.
 	fine map[string]func(j *Judge, since time.Time) Assessment
-	// unread says that this version cannot tell: the rule is unknown where it would be judged.
-	unread bool
 }
 
 // aFile is a judgement of a file that is like a good release's but for an edit.
@@ -137,13 +135,40 @@ func ruleCases() []ruleCase {
 				at.PredicateType, at.PredicateError = attest.PredicateSLSA, "it has no builder"
 			}),
 			fine: neighbours{"as the certificate says": aFile(nothing), "another check": failing(attest.CheckStatement, "")}},
-		{rule: MissingSLSAProvenance, unread: true,
-			wrong: aFile(func(f *FileFacts, _ time.Time) {
-				f.Provenance.Document.Attestations = f.Provenance.Document.Attestations[:1]
+		{rule: MissingSLSAProvenance,
+			wrong: published(func(*FileFacts, time.Time) {}),
+			fine: neighbours{"there": aFile(nothing),
+				"not due": published(func(f *FileFacts, _ time.Time) { f.Version, f.UploadedAt = "1.21.0", noon.AddDate(-1, 0, 0) }),
+				"in the store": published(func(f *FileFacts, _ time.Time) {
+					f.Store.State, f.Store.Bundles = StoreServed, []BundleFacts{bundled(release122, nil)}
+				}),
+				"met with another file": published(func(f *FileFacts, _ time.Time) {
+					f.Store = StoreFacts{Bundles: []BundleFacts{bundled(release122, nil)}}
+				}),
+				"not asked for":      published(func(f *FileFacts, _ time.Time) { f.Store = StoreFacts{} }),
+				"not answered":       published(func(f *FileFacts, since time.Time) { f.Store = StoreFacts{FailingSince: since, Failure: "502"} }),
+				"asked for too soon": published(func(f *FileFacts, since time.Time) { f.Store.CheckedAt = since.Add(2*time.Hour - time.Second) }),
+				"not verifiable": published(func(f *FileFacts, _ time.Time) {
+					f.Store.State, f.Store.Bundles = StoreServed, []BundleFacts{bundled(release122, func(at *AttestationFacts) {
+						at.Status, at.Checks = attest.Unsupported, []attest.Check{{Name: attest.CheckCertificate, Status: attest.NotSupported, Detail: "GitHub's own"}}
+					})}
+				})}},
+		{rule: NotInPublicLog,
+			wrong: published(func(f *FileFacts, _ time.Time) {
+				f.Store.Bundles = []BundleFacts{bundled(release122, func(at *AttestationFacts) { at.Unlogged, at.Identity.SourceRepositoryVisibility = true, "public" })}
 			}),
-			fine: neighbours{"there": aFile(nothing), "not due": aFile(func(f *FileFacts, _ time.Time) {
-				f.Provenance.Document.Attestations, f.Version, f.UploadedAt = f.Provenance.Document.Attestations[:1], "1.21.0", noon.AddDate(-1, 0, 0)
-			})}},
+			fine: neighbours{"in a log": aFile(nothing),
+				"of a private repository": published(func(f *FileFacts, _ time.Time) {
+					f.Store.Bundles = []BundleFacts{bundled(release122, func(at *AttestationFacts) { at.Unlogged, at.Identity.SourceRepositoryVisibility = true, "private" })}
+				}),
+				"of a release": published(func(f *FileFacts, _ time.Time) {
+					f.Store.Bundles = []BundleFacts{bundled(release122, func(at *AttestationFacts) { at.Unlogged, at.Release = true, true })}
+				})}},
+		{rule: RepositoryIDMismatch,
+			wrong: aRepository(func(r *RepositoryFacts) { r.ID = "666" }),
+			fine: neighbours{"the same": aRepository(func(*RepositoryFacts) {}),
+				"renamed":      aRepository(func(r *RepositoryFacts) { r.Current = "onnx/onnx2" }),
+				"not answered": aRepository(func(r *RepositoryFacts) { *r = RepositoryFacts{Name: r.Name, FailingSince: noon, Failure: "404"} })}},
 		{rule: UnloggedAttestation, wrong: failing(attest.CheckEntries, ""),
 			fine: neighbours{"logged": aFile(nothing), "an entry that is another's": failing(attest.CheckEntryBody, "")}},
 		{rule: ProvenanceRemoved,
@@ -278,7 +303,7 @@ func aRelease(edit func(f *FileFacts)) func(*Judge, time.Time) Assessment {
 // TestEveryRuleIsTriggeredByItsFactsAndByNoOthers judges each rule's facts at the end of its grace period and a second before.
 func TestEveryRuleIsTriggeredByItsFactsAndByNoOthers(t *testing.T) {
 	tested := map[string]bool{}
-	for _, c := range ruleCases() {
+	for _, c := range append(ruleCases(), monitorRuleCases(t)...) {
 		tested[c.rule] = true
 		j := presetJudge(t, noon)
 		rule := j.Rules[c.rule]
@@ -292,14 +317,6 @@ func TestEveryRuleIsTriggeredByItsFactsAndByNoOthers(t *testing.T) {
 					t.Errorf("%s is triggered by what is %s: %s", c.rule, name, f.Summary)
 				}
 			}
-		}
-		if c.unread {
-			a := c.wrong(j, since)
-			unknown := slices.ContainsFunc(a.Unknowns, func(u Unknown) bool { return u.Rule == c.rule && u.Unread && u.Reason != "" })
-			if !unknown || slices.Contains(rules(a), c.rule) {
-				t.Errorf("%s should be unknown: %+v", c.rule, a)
-			}
-			continue
 		}
 		a := c.wrong(j, since)
 		if diff := cmp.Diff([]string{c.rule}, rules(a)); diff != "" {
@@ -342,7 +359,7 @@ func TestEveryRuleIsTriggeredByItsFactsAndByNoOthers(t *testing.T) {
 
 // TestJudgingIsPure judges the same facts twice, and facts of which nothing may be changed by judging.
 func TestJudgingIsPure(t *testing.T) {
-	for _, c := range ruleCases() {
+	for _, c := range append(ruleCases(), monitorRuleCases(t)...) {
 		j := presetJudge(t, noon)
 		if diff := cmp.Diff(c.wrong(j, noon.Add(-100*time.Hour)), c.wrong(j, noon.Add(-100*time.Hour))); diff != "" {
 			t.Errorf("%s: %s", c.rule, diff)

@@ -27,9 +27,9 @@ func TestHonestProjectHasNoFindings(t *testing.T) {
 	}
 	want := []audit.Summary{
 		{Project: "onnx", Index: "pypi", PyPIProject: "onnx", Files: map[audit.FileState]int{audit.FileLegacy: 4, audit.FileVerified: 16},
-			Releases: 5, Fetched: 16, Unread: map[string]int{"missing-slsa-provenance": 8}},
+			Releases: 5, Fetched: 16, GitHub: &audit.StoreSummary{Asked: 20}, Unread: map[string]int{}},
 		{Project: "onnx", Index: "pypi", PyPIProject: "onnx-weekly", Files: map[audit.FileState]int{audit.FileVerified: 6},
-			Releases: 3, Fetched: 6, Unread: map[string]int{"missing-slsa-provenance": 6}},
+			Releases: 3, Fetched: 6, GitHub: &audit.StoreSummary{Asked: 6}, Unread: map[string]int{}},
 	}
 	if diff := cmp.Diff(want, first); diff != "" {
 		t.Errorf("first pass (-want +got):\n%s", diff)
@@ -70,7 +70,7 @@ func TestHonestProjectHasNoFindings(t *testing.T) {
 		t.Errorf("requests of the second pass (-want +got):\n%s", diff)
 	}
 	for i := range want {
-		want[i].Fetched = 0
+		want[i].Fetched, want[i].GitHub.Asked = 0, 0
 	}
 	if diff := cmp.Diff(want, second); diff != "" {
 		t.Errorf("second pass (-want +got):\n%s", diff)
@@ -250,9 +250,8 @@ func TestCatalogueCoversEveryRuleThatTheIndexAnswers(t *testing.T) {
 		must[c.Rule], mustNot[c.Tempts] = true, true
 	}
 	for _, r := range audit.Rules() {
-		// Of what the index lists only SLSA provenance may be in a ledger that is not read yet.
 		about, _, _ := strings.Cut(r.About, ",")
-		if !slices.Contains([]string{"file", "release", "project"}, about) || r.ID == audit.MissingSLSAProvenance {
+		if !slices.Contains([]string{"file", "release", "project"}, about) {
 			continue
 		}
 		if !must[r.ID] || !mustNot[r.ID] {
@@ -261,12 +260,16 @@ func TestCatalogueCoversEveryRuleThatTheIndexAnswers(t *testing.T) {
 	}
 }
 
-func TestUnconfirmedRepositoryIDDoesNotAlert(t *testing.T) {
+// TestUnconfirmedRepositoryIDInforms has a certificate, and GitHub, tell other ids than a configuration that nobody confirmed.
+func TestUnconfirmedRepositoryIDInforms(t *testing.T) {
 	t.Parallel()
-	w, c := newWorld(t, 4, emptyProjects)
-	s := story{world: w, cases: cases(t, "repository-id"), monitor: watch(t, w, c, func(with *wiring) { with.Unconfirmed = true })}
-	s.tell(t)
-	if found := s.findings(t); len(found) != 0 {
-		t.Errorf("findings: %+v", found)
+	for _, name := range []string{"repository-id", "repository-taken-over"} {
+		w, c := newWorld(t, 4, emptyProjects)
+		s := story{world: w, cases: cases(t, name), monitor: watch(t, w, c, func(with *wiring) { with.Unconfirmed = true })}
+		s.tell(t)
+		found := s.findings(t)
+		if len(found) != 1 || found[0].Rule != audit.RepositoryIDMismatch || found[0].Severity != audit.Low || found[0].File != "" {
+			t.Errorf("%s: findings %+v", name, found)
+		}
 	}
 }

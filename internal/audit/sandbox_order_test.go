@@ -148,7 +148,7 @@ func TestVerifiedAgainWhenTrustChanges(t *testing.T) {
 			}
 
 			var err error
-			if m.auditor.Verifier, err = newVerifier(w.TrustedRootJSON(), c.Now); err != nil {
+			if m.auditor.Verifier, err = newVerifier(c.Now, w.TrustedRootJSON()); err != nil {
 				t.Fatal(err)
 			}
 			w.PyPI.ForgetRequests()
@@ -156,8 +156,8 @@ func TestVerifiedAgainWhenTrustChanges(t *testing.T) {
 			if n := len(w.PyPI.Requests()); n != 2 {
 				t.Errorf("verifying again made %d requests, want the two listings alone", n)
 			}
-			if a, b := summaries[0].Reverified, summaries[1].Reverified; a != 16 || b != 6 {
-				t.Errorf("verified %d and %d documents again, want 16 and 6", a, b)
+			if a, b := summaries[0].Reverified, summaries[1].Reverified; a != 16+8 || b != 6+6 { // the documents of the index, and as many files as bundles are about
+				t.Errorf("verified %d and %d documents again, want 24 and 12", a, b)
 			}
 			for _, f := range m.findings(t) {
 				if f.Status != audit.Resolved {

@@ -233,6 +233,7 @@ func TestAuditOfRealProjects(t *testing.T) {
 		t.Errorf("findings beside those of onnx: %+v", byRule)
 	}
 	m.realEntries(t)
+	m.realVerdicts(t)
 
 	if n := len(index.requests()); n != 7+7+6 { // a listing and an ownership a project, and six documents
 		t.Errorf("the first pass made %d requests, want 20", n)

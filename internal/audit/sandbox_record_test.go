@@ -29,7 +29,7 @@ func (i ignored) and(columns ...string) ignored {
 // instants are the columns that tell when the monitor did or saw something.
 var instants = []string{"first_seen", "last_seen", "checked_at", "changed_at", "missing_since", "removed_at", "replaced_at",
 	"deep_checked_at", "provenance_since", "provenance_checked_at", "failing_since", "provenance_failing_since", "opened_at", "last_seen_at",
-	"resolved_at", "at", "created_at", "attempted_at", "next_attempt_at", "delivered_at", "due_at", "since", "asked_at", "answered_at", "related_at"}
+	"resolved_at", "at", "created_at", "attempted_at", "next_attempt_at", "delivered_at", "due_at", "since", "asked_at", "answered_at", "related_at", "level_at"}
 
 // timeless leaves out when the monitor did or saw something; findings lose their instants too.
 func timeless(_, column string) bool { return slices.Contains(instants, column) }

@@ -13,6 +13,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
 	"github.com/rekoncile/rekoncile/internal/fetch"
+	"github.com/rekoncile/rekoncile/internal/github"
 	"github.com/rekoncile/rekoncile/internal/notify"
 	"github.com/rekoncile/rekoncile/internal/pypi"
 	"github.com/rekoncile/rekoncile/internal/sandbox"
@@ -27,11 +28,17 @@ type wiring struct {
 	Database    string
 	Index       string // URL
 	TrustedRoot []byte
-	Now         time.Time
+	// GitHub is the URL of the API whose store is read, "" for none; GitHubRoot, where there is one, is the trusted root of its
+	// own instance.
+	GitHub     string
+	GitHubRoot []byte
+	Now        time.Time
 	// Unconfirmed leaves the policy's repository ids as the preset has them.
 	Unconfirmed bool
 	// Config replaces the preset; its index "pypi" is still Index.
 	Config []byte
+	// Expecting leaves what the policy expects from time to time: the weekly builds of OnnxLike end in July.
+	Expecting bool
 	// Slack is the webhook that a child process delivers to.
 	Slack string
 	// Rekor is the URL of a Rekor v1 that a child process reads by name, instead of delivering; "" for none.
@@ -67,7 +74,14 @@ func wire(ctx context.Context, w wiring, c *clock.Simulated) (*monitor, error) {
 			cfg.Projects[i].Policy.Repository.IDsUnconfirmed = false
 		}
 	}
-	verifier, err := newVerifier(w.TrustedRoot, c.Now)
+	if !w.Expecting {
+		for _, p := range cfg.Projects {
+			for i := range p.Policy.Grades {
+				p.Policy.Grades[i].Expect = nil
+			}
+		}
+	}
+	verifier, err := newVerifier(c.Now, w.TrustedRoot, w.GitHubRoot)
 	if err != nil {
 		return nil, err
 	}
@@ -78,23 +92,33 @@ func wire(ctx context.Context, w wiring, c *clock.Simulated) (*monitor, error) {
 	c.AutoAdvance()
 	client := fetch.New(fetch.Options{Clock: c, UserAgent: "rekoncile/test", Allow: fetch.Allow{Hosts: []string{"127.0.0.1"}},
 		Rand: func() float64 { return 0 }}) // retries follow at once, so that a pass takes no simulated time
-	return &monitor{
+	m := &monitor{
 		clock: c, projects: cfg.Projects, index: config.Index{Name: "pypi", URL: w.Index}, record: record, client: client,
 		auditor: &audit.Auditor{
 			Store: record, PyPI: pypi.NewClient(client), Verifier: verifier, Rules: audit.NewRuleSet(nil), Clock: c,
 			Logger: slog.New(slog.DiscardHandler), Progress: noProgress{}, Channels: []string{notify.SlackName},
 			RecheckAfter: cfg.RecheckAfter,
 		},
-	}, nil
+	}
+	if w.GitHub != "" {
+		m.auditor.GitHub = github.NewClient(client, client, github.Options{API: w.GitHub, Clock: c})
+	}
+	return m, nil
 }
 
-// newVerifier trusts one trusted_root.json.
-func newVerifier(trustedRoot []byte, now func() time.Time) (*audit.Verifier, error) {
-	root, err := trust.FromJSON("the test's trusted root", trustedRoot)
-	if err != nil {
-		return nil, err
+// newVerifier trusts some trusted_root.json; nil ones do not count.
+func newVerifier(now func() time.Time, trustedRoots ...[]byte) (*audit.Verifier, error) {
+	var set trust.Set
+	for _, text := range trustedRoots {
+		if text == nil {
+			continue
+		}
+		root, err := trust.FromJSON("the test's trusted root", text)
+		if err != nil {
+			return nil, err
+		}
+		set.Roots = append(set.Roots, *root)
 	}
-	set := trust.Set{Roots: []trust.Root{*root}}
 	v, err := attest.NewVerifier(set.Material(), attest.Options{Now: now, SameName: pypi.SameDistribution})
 	if err != nil {
 		return nil, err
@@ -166,7 +190,11 @@ func emptyProjects(w *sandbox.World) error {
 // watch starts a monitor of a world.
 func watch(tb testing.TB, w *sandbox.World, c *clock.Simulated, edit ...func(*wiring)) *monitor {
 	tb.Helper()
-	with := wiring{Database: filepath.Join(tb.TempDir(), "monitor.db"), Index: w.PyPI.URL(), TrustedRoot: w.TrustedRootJSON()}
+	own, err := w.GitHub.TrustedRootJSON()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	with := wiring{Database: filepath.Join(tb.TempDir(), "monitor.db"), Index: w.PyPI.URL(), TrustedRoot: w.TrustedRootJSON(), GitHub: w.GitHub.URL(), GitHubRoot: own}
 	for _, e := range edit {
 		e(&with)
 	}

@@ -39,9 +39,7 @@ func (r *Rekor1Reader) ListShards(ctx context.Context, t Rekor1Target) (*ShardLi
 		return nil, err
 	}
 	err = p.readShards(ctx)
-	if err := p.count(context.WithoutCancel(ctx)); err != nil {
-		return nil, err
-	}
+	list.Summary.Requests = p.meter.total()
 	if err != nil && !errors.Is(err, errGivenUp) {
 		return nil, err
 	}

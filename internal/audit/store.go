@@ -48,6 +48,8 @@ type Store interface {
 	// with its event and one outbox row a channel, and the states of releases and files.
 	Settle(ctx context.Context, now time.Time, s Settlement) ([]Change, error)
 
+	GitHubStore
+
 	// StartRun and FinishRun keep the diary.
 	StartRun(ctx context.Context, now time.Time, job, version, policySHA256 string) (int64, error)
 	FinishRun(ctx context.Context, now time.Time, id int64, outcome Outcome, summary json.RawMessage) error
@@ -92,12 +94,15 @@ type VerifiedAttestation struct {
 	Certificate *attest.Certificate
 	Identity    *identity.Identity
 	Entries     []attest.Entry // proven ones only
+	Digests     []string       // of a bundle's subjects: SHA-256 in lower-case hex
+	AllEntries  []attest.Entry // proven or not, in the order of their checks
 }
 
-// StoredDocument is a provenance document in the record.
+// StoredDocument is a provenance document in the record, or a bundle of GitHub's store beside a file that it is about.
 type StoredDocument struct {
 	ID       int64
 	FileID   int64
+	Bundle   bool
 	Filename string
 	SHA256   string // of the file
 	Body     []byte
@@ -123,6 +128,7 @@ type Settlement struct {
 type ReleaseJudgement struct {
 	Version string
 	States  string
+	SLSA    *ReleaseSLSA // nil where it has no live file
 	Files   []FileJudgement
 }
 
@@ -131,6 +137,7 @@ type FileJudgement struct {
 	ID    int64
 	State FileState
 	Grade string
+	SLSA  *SLSAVerdict // nil where it is gone
 }
 
 // Outcome is how a run ended.

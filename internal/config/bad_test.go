@@ -64,12 +64,12 @@ func TestBadFiles(t *testing.T) {
 		{
 			name:   "unknown key without a neighbour",
 			before: `verbosity: 3`,
-			want:   []string{`monitor.yaml:1:1: verbosity: unknown key; the keys here are database, trust, indexes, contact, allow_http, budgets, recheck_after, logs, projects, rules, alerts`},
+			want:   []string{`monitor.yaml:1:1: verbosity: unknown key; the keys here are database, trust, indexes, contact, allow_http, budgets, recheck_after, logs, github, projects, rules, alerts`},
 		},
 		{
 			name:   "unknown key with a line break",
 			before: `"a\nb": 3`,
-			want:   []string{`monitor.yaml:1:1: ["a\nb"]: unknown key; the keys here are database, trust, indexes, contact, allow_http, budgets, recheck_after, logs, projects, rules, alerts`},
+			want:   []string{`monitor.yaml:1:1: ["a\nb"]: unknown key; the keys here are database, trust, indexes, contact, allow_http, budgets, recheck_after, logs, github, projects, rules, alerts`},
 		},
 		{
 			name:  "unknown key far below",

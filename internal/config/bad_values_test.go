@@ -204,5 +204,45 @@ func TestBadTopLevelValues(t *testing.T) {
 			before: `alerts: {slack: {}}`,
 			want:   []string{`monitor.yaml:1:17: alerts.slack.webhook: missing; put it in a file (webhook_file: PATH) or in a variable (webhook: "${VARIABLE}")`},
 		},
+		{
+			name:   "GitHub's token in the file",
+			before: `github: {token: ghp_x}`,
+			want:   []string{`monitor.yaml:1:17: github.token: holds the secret itself or an incomplete reference to it; put it in a file (token_file: PATH) or in a variable (token: "${VARIABLE}")`},
+		},
+		{
+			name:   "GitHub's token twice",
+			before: `github: {token_file: x, token: "${X}"}`,
+			want:   []string{`monitor.yaml:1:32: github.token: stands beside token_file; keep one of them`},
+		},
+		{
+			name:   "store that is neither on nor off",
+			before: `github: {attestations: yes}`,
+			want:   []string{`monitor.yaml:1:24: github.attestations: "yes" is neither; write on or off`},
+		},
+		{
+			name:   "runs without a token",
+			before: `github: {runs: on}`,
+			want:   []string{`monitor.yaml:1:16: github.runs: "on" cannot be looked up without a token, for want of requests; give token_file or token, or switch runs off`},
+		},
+		{
+			name:   "API in plain http",
+			before: `github: {api: "http://github.example.org"}`,
+			want:   []string{`monitor.yaml:1:15: github.api: "http://github.example.org" is plain http; use https, or list the host in allow_http`},
+		},
+		{
+			name:   "all hosts of a top-level domain",
+			before: `github: {blobs: ["*.net"]}`,
+			want:   []string{`monitor.yaml:1:18: github.blobs[0]: "*.net" is not the hosts below a domain; write a host, or *.DOMAIN with a domain of one's own such as *.blob.core.windows.net`},
+		},
+		{
+			name:   "all hosts",
+			before: `github: {blobs: ["*"]}`,
+			want:   []string{`monitor.yaml:1:18: github.blobs[0]: "*" is not a host; write a host such as pypi.org or 127.0.0.1:8080`},
+		},
+		{
+			name:   "blob host twice",
+			before: `github: {blobs: [a.example.org, A.example.org]}`,
+			want:   []string{`monitor.yaml:1:33: github.blobs[1]: "a.example.org" is listed twice; remove it`},
+		},
 	})
 }

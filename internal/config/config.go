@@ -49,6 +49,8 @@ type Config struct {
 	Budgets map[string]Budget
 	// Logs are the transparency logs to follow.
 	Logs Logs
+	// GitHub is how GitHub's API is read.
+	GitHub GitHub
 	// RecheckAfter is the age at which a provenance document is asked for again; above zero.
 	RecheckAfter time.Duration
 	// Projects are what is watched; never empty.
@@ -108,6 +110,8 @@ type Project struct {
 	AlsoWatch AlsoWatch
 	// ExpectRemovals are those of PyPI whose releases are removed on purpose.
 	ExpectRemovals []PyPIProject
+	// Claims are what the project says of its releases.
+	Claims []Claim
 }
 
 // PyPIProject is a project on a package index.

@@ -51,7 +51,8 @@ func TestNoFileIsTheONNXPreset(t *testing.T) {
 			{Name: "testpypi", URL: "https://test.pypi.org", FileHosts: []string{"test-files.pythonhosted.org"}},
 		},
 		Contact:      "https://github.com/onnx/onnx",
-		Budgets:      map[string]Budget{"pypi.org": {60, time.Minute}, "test.pypi.org": {60, time.Minute}, "rekor.sigstore.dev": {60, time.Minute}, "ctfe.sigstore.dev": {60, time.Minute}},
+		Budgets:      map[string]Budget{"pypi.org": {60, time.Minute}, "test.pypi.org": {60, time.Minute}, "rekor.sigstore.dev": {60, time.Minute}, "ctfe.sigstore.dev": {60, time.Minute}, "api.github.com": {60, time.Hour}},
+		GitHub:       GitHub{API: "https://api.github.com", Blobs: []string{"*.blob.core.windows.net"}, Attestations: true},
 		RecheckAfter: 168 * time.Hour,
 		Logs:         Logs{Start: LogStart{Head: true}, CT: true, RekorV1: "indexed", RekorV2: true},
 		Rules:        map[string]RuleSetting{},
@@ -59,6 +60,7 @@ func TestNoFileIsTheONNXPreset(t *testing.T) {
 			Name:           "onnx",
 			PyPI:           []PyPIProject{{"pypi", "onnx"}, {"pypi", "onnx-weekly"}},
 			ExpectRemovals: []PyPIProject{{"pypi", "onnx-weekly"}},
+			Claims:         []Claim{{On: PyPIProject{"pypi", "onnx"}, SLSABuild: 2, Source: "SECURITY.md"}},
 			Policy: identity.Policy{
 				Project:    "onnx",
 				Issuer:     "https://token.actions.githubusercontent.com",
@@ -79,6 +81,7 @@ func TestNoFileIsTheONNXPreset(t *testing.T) {
 						Publishes:    []string{"pypi/onnx-weekly"},
 						PublishSince: &identity.Since{Uploaded: day0(2024, time.November, 4)},
 						SLSASince:    &identity.Since{Uploaded: day0(2026, time.May, 11)},
+						Expect:       &identity.Expect{Every: 7 * 24 * time.Hour, Within: 2 * 24 * time.Hour},
 					},
 					{
 						Name: "test-weekly", Workflow: "create_release.yml", Runner: "github-hosted",
@@ -151,13 +154,20 @@ func TestExampleMeansWhatItsCommentsSay(t *testing.T) {
 		{"allow_http", c.AllowHTTP, []string{"mirror.example.org"}},
 		{"budgets", c.Budgets, map[string]Budget{
 			"pypi.org": {60, time.Minute}, "test.pypi.org": {60, time.Minute}, "rekor.sigstore.dev": {60, time.Minute}, "ctfe.sigstore.dev": {60, time.Minute}, "packages.example.org": {10, time.Second},
+			"api.github.com": {2000, time.Hour},
 		}},
+		{"github", []any{c.GitHub.API, c.GitHub.Blobs, c.GitHub.Token.String(), c.GitHub.Attestations, c.GitHub.Runs},
+			[]any{"https://api.github.com", []string{"*.blob.core.windows.net"}, "[secret in file /run/secrets/github]", true, true}},
 		{"rules", c.Rules, map[string]RuleSetting{"release-yanked": {Severity: "info"}, "no-provenance": {Severity: "high", Grace: &two}}},
 		{"pypi", c.Projects[0].PyPI, []PyPIProject{{"pypi", "widget"}, {"pypi", "widget-nightly"}, {"internal", "widget-extras"}}},
 		{"repository", c.Projects[0].Policy.Repository, identity.Repository{Name: "example/widget", ID: "123456789", OwnerID: "9876543"}},
 		{"publishes", c.Projects[0].Policy.Grades[0].Publishes, []string{"pypi/widget", "internal/widget-extras"}},
 		{"slsa_since", c.Projects[0].Policy.Grades[0].SLSASince, &identity.Since{Version: "2.4.0", Uploaded: time.Date(2026, time.February, 15, 12, 0, 0, 0, time.UTC)}},
 		{"runner", c.Projects[0].Policy.Grades[2].Runner, "any"},
+		{"expect", c.Projects[0].Policy.Grades[1].Expect, &identity.Expect{Every: 24 * time.Hour, Within: 6 * time.Hour}},
+		{"builders", c.Projects[0].Policy.Builders, []identity.Builder{{ID: "https://github.com/example/builder/.github/workflows/build.yml@refs/tags/v2", Level: 3}}},
+		{"claims", c.Projects[0].Claims, []Claim{{On: PyPIProject{"pypi", "widget"}, SLSABuild: 2, Source: "SECURITY.md",
+			Since: &identity.Since{Version: "2.4.0", Uploaded: time.Date(2026, time.February, 15, 0, 0, 0, 0, time.UTC)}}}},
 		{"webhook", c.Alerts.Slack.Webhook.String(), "[secret in file /run/secrets/slack]"},
 	} {
 		if diff := cmp.Diff(part.want, part.have); diff != "" {

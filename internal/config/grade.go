@@ -75,6 +75,7 @@ func (r *resolver) grade(raw rawGrade) identity.Grade {
 		}
 	}
 	g.PublishSince, g.SLSASince = r.since(raw.PublishSince), r.since(raw.SLSASince)
+	g.Expect = r.expect(raw.Expect)
 	r.checkDuties(raw, g)
 	return g
 }

@@ -68,7 +68,10 @@ func (r *resolver) project(raw rawProject) Project {
 		p.Policy.Grades = append(p.Policy.Grades, r.grade(grade))
 		r.compareGrades(raw.Grades[:i], p.Policy.Grades, grade)
 	}
+	p.Policy.Builders = r.builders(raw.Builders)
+	p.Claims = r.claims(raw.Claims, p.PyPI)
 	r.checkPublished(raw, p)
+	r.checkExpected(raw, p)
 	return p
 }
 

@@ -20,6 +20,7 @@ type rawConfig struct {
 	Budgets      entries[rateText] `yaml:"budgets" jsonschema_description:"How many requests each host gets, by HOST or HOST:PORT, as N/s, N/min, N/hour or N/day."`
 	RecheckAfter durationText      `yaml:"recheck_after" jsonschema_description:"Age at which a provenance document is asked for again, such as 168h or 7d; 168h by default."`
 	Logs         *rawLogs          `yaml:"logs" jsonschema_description:"Which transparency logs are followed, and from where."`
+	GitHub       *rawGitHub        `yaml:"github" jsonschema_description:"How GitHub's attestation store is read."`
 	Projects     []rawProject      `yaml:"projects" jsonschema:"required,minItems=1" example:"projects: [{name: …, pypi: […], repository: {…}, grades: […]}]" jsonschema_description:"The software projects to watch."`
 	Rules        entries[rawRule]  `yaml:"rules" jsonschema_description:"What is changed about rules, by rule id."`
 	Alerts       *rawAlerts        `yaml:"alerts" jsonschema_description:"The channels that findings are sent through."`
@@ -47,6 +48,8 @@ type rawProject struct {
 	Repository     rawRepository `yaml:"repository" jsonschema:"required" example:"repository: {name: OWNER/NAME}" jsonschema_description:"The repository in whose name is signed."`
 	AlsoWatch      *rawAlsoWatch `yaml:"also_watch" jsonschema_description:"Further names that the logs are searched for. What is signed in them is recorded, and is a finding only where it is on a file of the project."`
 	ExpectRemovals []pypiText    `yaml:"expect_removals" jsonschema_description:"Those of the project's index projects whose releases are removed on purpose."`
+	Builders       []rawBuilder  `yaml:"builders" jsonschema_description:"The root-of-trust table: workflows that may build and sign for the project besides its own top-level ones."`
+	Claims         []rawClaim    `yaml:"claims" jsonschema_description:"What the project says of its releases; the evidence is held against it."`
 	Grades         []rawGrade    `yaml:"grades" jsonschema:"required,minItems=1" example:"grades: [{name: release, workflow: …, refs: […], triggers: […], environment: …, publishes: …}]" jsonschema_description:"The purposes that the repository signs for. Whatever fits no grade is an unexpected identity."`
 }
 
@@ -69,12 +72,33 @@ type rawGrade struct {
 	Publishes    oneOrMore[pypiText] `yaml:"publishes" jsonschema_description:"The index projects that the grade may sign for: NAME on pypi, or INDEX/NAME. Left out, it may sign but nothing that it signs may be on an index."`
 	PublishSince *rawSince           `yaml:"publish_since" jsonschema_description:"From when on each file has to carry a publish attestation; from ever where left out."`
 	SLSASince    *rawSince           `yaml:"slsa_since" jsonschema_description:"From when on each file has to have SLSA provenance; never where left out."`
+	Expect       *rawExpect          `yaml:"expect" jsonschema_description:"How often something of the grade happens, where somebody counts on it; nothing is expected where left out."`
 }
 
 type rawSince struct {
 	At       position    `yaml:"-"`
 	Version  versionText `yaml:"version" jsonschema_description:"First version (PEP 440) that the duty holds for. A file is exempt only if its version is below this one and it was uploaded before the date."`
 	Uploaded dateText    `yaml:"uploaded" jsonschema:"required" example:"uploaded: 2025-08-01" jsonschema_description:"First day (UTC) or instant (RFC 3339) that the duty holds for."`
+}
+
+type rawExpect struct {
+	At     position     `yaml:"-"`
+	Every  durationText `yaml:"every" jsonschema:"required" example:"every: 7d" jsonschema_description:"How long after the last time the next is due, such as 7d."`
+	Within durationText `yaml:"within" jsonschema:"required" example:"within: 2d" jsonschema_description:"How much later it may be, such as 2d."`
+}
+
+type rawBuilder struct {
+	At    position    `yaml:"-"`
+	ID    builderText `yaml:"id" jsonschema:"required" example:"id: https://github.com/OWNER/NAME/.github/workflows/FILE@refs/tags/TAG" jsonschema_description:"The workflow, pinned to a tag or a commit, as builder.id and certificates have it."`
+	Level levelText   `yaml:"level" jsonschema:"required" example:"level: 3" jsonschema_description:"The highest level of SLSA's Build track that it is trusted at, 1 to 3: whether builds are isolated from what signs is in no certificate."`
+}
+
+type rawClaim struct {
+	At        position   `yaml:"-"`
+	Publishes pypiText   `yaml:"publishes" jsonschema:"required" example:"publishes: my-package" jsonschema_description:"The index project that the claim is about: NAME on pypi, or INDEX/NAME."`
+	SLSABuild levelText  `yaml:"slsa_build" jsonschema:"required" example:"slsa_build: 2" jsonschema_description:"The level of SLSA's Build track that is claimed, 1 to 3."`
+	Since     *rawSince  `yaml:"since" jsonschema_description:"From when on; every release where left out."`
+	Source    sourceText `yaml:"source" jsonschema:"required" example:"source: SECURITY.md" jsonschema_description:"Where the claim stands."`
 }
 
 type rawRule struct {
@@ -97,7 +121,7 @@ type rawSlack struct {
 // isLater tells whether a key is of the design but not of this version. The path has no indices.
 func isLater(path string) bool {
 	switch path {
-	case "github", "schedules", "report", "listen", "retention",
+	case "schedules", "report", "listen", "retention",
 		"alerts.urls", "alerts.heartbeat",
 		"alerts.slack.token", "alerts.slack.token_file", "alerts.slack.channel":
 		return true

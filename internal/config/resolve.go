@@ -61,6 +61,8 @@ func (r *resolver) config(raw *rawConfig) *Config {
 		r.indexes = append(r.indexes, index.Name)
 	}
 	c.Logs = r.logs(raw.Logs, c.AllowHTTP)
+	c.GitHub = r.github(raw.GitHub, c.AllowHTTP)
+	c.Budgets = withGitHub(c.Budgets, c.GitHub)
 	c.Contact, _ = raw.Contact.parse(r.reporter)
 	if d, ok := raw.RecheckAfter.parse(r.reporter); ok {
 		if d < minRecheckAfter {

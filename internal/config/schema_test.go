@@ -61,13 +61,21 @@ func (ownerText) JSONSchema() *jsonschema.Schema       { return pattern(ownerPat
 func (fingerprintText) JSONSchema() *jsonschema.Schema { return pattern(fingerprintPattern) }
 func (witnessText) JSONSchema() *jsonschema.Schema     { return pattern(witnessPattern) }
 func (rekor1Text) JSONSchema() *jsonschema.Schema      { return oneOf(RekorV1Modes()...) }
+func (blobText) JSONSchema() *jsonschema.Schema        { return pattern(blobPattern) }
+func (switchText) JSONSchema() *jsonschema.Schema      { return oneOf(switchOn, switchOff) }
 func (modeText) JSONSchema() *jsonschema.Schema        { return oneOf(modeFollow, modeOff) }
 func (logKindText) JSONSchema() *jsonschema.Schema     { return oneOf(LogKinds()...) }
+func (builderText) JSONSchema() *jsonschema.Schema     { return pattern(builderPattern) }
+func (sourceText) JSONSchema() *jsonschema.Schema      { return text() }
 func (severityText) JSONSchema() *jsonschema.Schema    { return oneOf(severities()...) }
 
 // A number or a version may be written without quotes, and an editor takes 1.19 for a number then.
 func (numberText) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{pattern(numberPattern), {Type: "integer", Minimum: "1"}}}
+}
+
+func (levelText) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{pattern(levelPattern), {Type: "integer", Minimum: "1"}}}
 }
 
 func (startText) JSONSchema() *jsonschema.Schema {
@@ -159,10 +167,10 @@ func TestSchemaDescribesAndClosesEveryObject(t *testing.T) {
 		}
 	}
 	walk("", schema)
-	// The file itself, trust, indexes, logs, rekor_v1, rekor_v2, each log, projects, repository, also_watch, grades,
-	// two kinds of since, rules, alerts and slack.
-	if objects != 16 {
-		t.Errorf("the schema has %d objects with keys, not 16", objects)
+	// The file itself, trust, indexes, logs, rekor_v1, rekor_v2, each log, github, projects, repository, also_watch, builders,
+	// claims, grades, three kinds of since, expect, rules, alerts and slack.
+	if objects != 21 {
+		t.Errorf("the schema has %d objects with keys, not 21", objects)
 	}
 }
 

@@ -24,6 +24,7 @@ type shownConfig struct {
 	Budgets      map[string]string     `yaml:"budgets"`
 	RecheckAfter string                `yaml:"recheck_after"`
 	Logs         shownLogs             `yaml:"logs"`
+	GitHub       shownGitHub           `yaml:"github"`
 	shownPolicy  `yaml:",inline"`
 	Alerts       *shownAlerts `yaml:"alerts,omitempty"`
 }
@@ -53,6 +54,8 @@ type shownProject struct {
 	Repository     shownRepository `yaml:"repository"`
 	AlsoWatch      *shownAlsoWatch `yaml:"also_watch,omitempty"`
 	ExpectRemovals []string        `yaml:"expect_removals,omitempty,flow"`
+	Builders       []shownBuilder  `yaml:"builders,omitempty"`
+	Claims         []shownClaim    `yaml:"claims,omitempty"`
 	Grades         []shownGrade    `yaml:"grades"`
 }
 
@@ -64,15 +67,16 @@ type shownRepository struct {
 }
 
 type shownGrade struct {
-	Name         string      `yaml:"name"`
-	Workflow     string      `yaml:"workflow"`
-	Refs         []string    `yaml:"refs,flow"`
-	Triggers     []string    `yaml:"triggers,flow"`
-	Environment  string      `yaml:"environment"`
-	Runner       string      `yaml:"runner"`
-	Publishes    []string    `yaml:"publishes,omitempty,flow"`
-	PublishSince *shownSince `yaml:"publish_since,omitempty"`
-	SLSASince    *shownSince `yaml:"slsa_since,omitempty"`
+	Name         string       `yaml:"name"`
+	Workflow     string       `yaml:"workflow"`
+	Refs         []string     `yaml:"refs,flow"`
+	Triggers     []string     `yaml:"triggers,flow"`
+	Environment  string       `yaml:"environment"`
+	Runner       string       `yaml:"runner"`
+	Publishes    []string     `yaml:"publishes,omitempty,flow"`
+	PublishSince *shownSince  `yaml:"publish_since,omitempty"`
+	SLSASince    *shownSince  `yaml:"slsa_since,omitempty"`
+	Expect       *shownExpect `yaml:"expect,omitempty"`
 }
 
 type shownSince struct {
@@ -105,6 +109,7 @@ func (c *Config) YAML() ([]byte, error) {
 		Budgets:      make(map[string]string),
 		RecheckAfter: durationString(c.RecheckAfter),
 		Logs:         showLogs(c.Logs),
+		GitHub:       showGitHub(c.GitHub),
 		shownPolicy:  c.policy(),
 	}
 	for _, t := range c.Trust {
@@ -162,6 +167,7 @@ func showProject(p Project) shownProject {
 	repository := p.Policy.Repository
 	shown := shownProject{
 		Name: p.Name, Issuer: p.Policy.Issuer, PyPI: names(p.PyPI), ExpectRemovals: names(p.ExpectRemovals),
+		Builders: showBuilders(p.Policy.Builders), Claims: showClaims(p.Claims),
 		Repository: shownRepository{Name: repository.Name, ID: repository.ID, OwnerID: repository.OwnerID},
 	}
 	if repository.ID != "" || repository.OwnerID != "" {
@@ -183,6 +189,7 @@ func showGrade(g identity.Grade) shownGrade {
 	shown := shownGrade{
 		Name: g.Name, Workflow: g.Workflow, Triggers: g.Triggers, Environment: g.Environment, Runner: g.Runner,
 		Publishes: g.Publishes, PublishSince: showSince(g.PublishSince), SLSASince: showSince(g.SLSASince),
+		Expect: showExpect(g.Expect),
 	}
 	for _, ref := range g.Refs {
 		shown.Refs = append(shown.Refs, unanchored(ref))

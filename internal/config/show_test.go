@@ -73,6 +73,7 @@ indexes:
     files: [test-files.pythonhosted.org]
 allow_http: []
 budgets:
+  api.github.com: 60/hour
   ctfe.sigstore.dev: 60/min
   pypi.org: 60/min
   rekor.sigstore.dev: 60/min
@@ -83,6 +84,11 @@ logs:
   ct: follow
   rekor_v1: {mode: indexed}
   rekor_v2: {mode: follow}
+github:
+  api: https://api.github.com
+  blobs: ['*.blob.core.windows.net']
+  attestations: 'on'
+  runs: 'off'
 projects:
 - name: widget
   pypi: [pypi/widget]
@@ -135,6 +141,12 @@ func TestHashIsThatOfThePolicyAlone(t *testing.T) {
 		{"publishes: widget\n", "publishes: widget\n        slsa_since: {uploaded: 2025-01-01}\n"},
 		{"publishes: widget\n", "publishes: widget\n        publish_since: {uploaded: 2025-01-01}\n"},
 		{"pypi: [widget]", "pypi: [widget]\n    expect_removals: [widget]"},
+		{"publishes: widget\n", "publishes: widget\n        expect: {every: 7d, within: 2d}\n"},
+		{"publishes: widget\n", "publishes: widget\n        expect: {every: 7d, within: 1d}\n"},
+		{"pypi: [widget]", "pypi: [widget]\n    claims: [{publishes: widget, slsa_build: 2, source: SECURITY.md}]"},
+		{"pypi: [widget]", "pypi: [widget]\n    claims: [{publishes: widget, slsa_build: 2, since: {uploaded: 2026-01-01}, source: SECURITY.md}]"},
+		{"pypi: [widget]", "pypi: [widget]\n    builders: [{id: 'https://github.com/a/b/.github/workflows/c.yml@refs/tags/v1', level: 2}]"},
+		{"pypi: [widget]", "pypi: [widget]\n    builders: [{id: 'https://github.com/a/b/.github/workflows/c.yml@refs/tags/v1', level: 3}]"},
 		{"projects:", "rules: {wrong-grade: {severity: low}}\nprojects:"},
 		{"projects:", "rules: {wrong-grade: {grace: 0s}}\nprojects:"},
 	} {

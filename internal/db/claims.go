@@ -14,8 +14,9 @@ var _ audit.Claims = (*DB)(nil)
 
 // Verifications implements audit.Claims.
 func (db *DB) Verifications(ctx context.Context, fn func(audit.StoredDocument, audit.DocumentFacts) error) error {
-	rows, err := db.r.QueryContext(ctx, `SELECT p.id, f.id, f.filename, f.sha256, p.body, p.sha256, p.problem, p.verified_with
-		FROM provenances p JOIN files f ON f.provenance_id = p.id ORDER BY p.id`)
+	rows, err := db.r.QueryContext(ctx, `SELECT p.id, f.id, f.filename, f.sha256, coalesce(b.body, p.body), p.sha256, p.problem, p.verified_with, b.id IS NOT NULL
+		FROM provenances p JOIN files f ON f.id = p.file_id LEFT JOIN github_bundles b ON b.id = p.github_bundle_id
+		WHERE f.provenance_id = p.id OR b.id IS NOT NULL ORDER BY p.id`)
 	if err != nil {
 		return fmt.Errorf("documents in the record: %w", err)
 	}
@@ -23,7 +24,7 @@ func (db *DB) Verifications(ctx context.Context, fn func(audit.StoredDocument, a
 	for rows.Next() {
 		var d audit.StoredDocument
 		var held audit.DocumentFacts
-		if err := rows.Scan(&d.ID, &d.FileID, &d.Filename, &d.SHA256, &d.Body, &held.SHA256, &held.Problem, &held.VerifiedWith); err != nil {
+		if err := rows.Scan(&d.ID, &d.FileID, &d.Filename, &d.SHA256, &d.Body, &held.SHA256, &held.Problem, &held.VerifiedWith, &d.Bundle); err != nil {
 			return fmt.Errorf("documents in the record: %w", err)
 		}
 		if held.Attestations, err = attestations(ctx, db.r, d.ID); err != nil {

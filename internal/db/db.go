@@ -39,6 +39,8 @@ type DB struct {
 	path string
 	w    *sql.DB // one connection: the single writer
 	r    *sql.DB
+
+	requests requestCount
 }
 
 // NewerError says that a record was made by a newer version.
@@ -92,8 +94,11 @@ func OpenExisting(ctx context.Context, path string) (*DB, error) {
 // Path is the record's file.
 func (db *DB) Path() string { return db.path }
 
-// Close closes the record. The write-ahead log is folded into the file by the last connection.
-func (db *DB) Close() error { return errors.Join(db.r.Close(), db.w.Close()) }
+// Close keeps the requests that were not counted yet, and closes the record. The write-ahead log is folded into the file by the
+// last connection.
+func (db *DB) Close() error {
+	return errors.Join(db.keepLastRequests(context.Background()), db.r.Close(), db.w.Close())
+}
 
 // open makes a pool over the file.
 func open(path, mode string, params ...string) (*sql.DB, error) {
@@ -251,7 +256,7 @@ func (db *DB) migrate(ctx context.Context) error {
 	return explain(err)
 }
 
-// write runs fn in one transaction.
+// write runs fn in one transaction, which keeps the requests that were made since the one before.
 func (db *DB) write(ctx context.Context, what string, fn func(tx *sql.Tx) error) error {
 	tx, err := db.w.BeginTx(ctx, nil)
 	if err != nil {
@@ -260,8 +265,14 @@ func (db *DB) write(ctx context.Context, what string, fn func(tx *sql.Tx) error)
 	if err := fn(tx); err != nil {
 		return fmt.Errorf("%s: %w", what, errors.Join(explain(err), rollback(tx)))
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("%s: %w", what, explain(err))
+	counts := db.requests.fresh()
+	err = keepRequests(ctx, tx, counts)
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		db.requests.restore(counts)
+		return fmt.Errorf("%s: %w", what, errors.Join(explain(err), rollback(tx)))
 	}
 	return nil
 }

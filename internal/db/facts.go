@@ -30,6 +30,9 @@ func (db *DB) Versions(ctx context.Context, projectID int64) ([]string, error) {
 // Release implements audit.Store.
 func (db *DB) Release(ctx context.Context, projectID int64, version string) (audit.ReleaseFacts, error) {
 	files, err := db.files(ctx, `f.pypi_project_id = ? AND f.version = ? ORDER BY +f.filename, f.id`, projectID, version)
+	if err == nil {
+		err = db.addStore(ctx, projectID, version, files)
+	}
 	return audit.ReleaseFacts{Version: version, Files: files}, err
 }
 
@@ -117,9 +120,9 @@ func attestations(ctx context.Context, q queryer, documentID int64) ([]audit.Att
 	return all, rows.Err()
 }
 
-// Document returns a provenance document by its digest, nil where the record has none.
+// Document returns a provenance document, or a bundle of GitHub's store, by its digest; nil where the record has none.
 func (db *DB) Document(ctx context.Context, sha256 string) ([]byte, error) {
-	return db.body(ctx, `SELECT body FROM provenances WHERE sha256 = ? LIMIT 1`, sha256)
+	return db.body(ctx, `SELECT body FROM github_bundles WHERE sha256 = ?1 UNION ALL SELECT body FROM provenances WHERE sha256 = ?1 AND github_bundle_id IS NULL LIMIT 1`, sha256)
 }
 
 // Leaf returns a log's leaf by its hash, nil where the record has none.

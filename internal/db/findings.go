@@ -107,12 +107,28 @@ func record(ctx context.Context, tx *sql.Tx, now time.Time, c audit.Change, chan
 
 // saveJudgement stores what was judged of a release where it differs from what is stored.
 func saveJudgement(ctx context.Context, tx *sql.Tx, projectID int64, r audit.ReleaseJudgement) error {
-	if _, err := tx.ExecContext(ctx, `UPDATE releases SET states = ?1 WHERE pypi_project_id = ?2 AND version = ?3 AND states <> ?1`,
-		r.States, projectID, r.Version); err != nil {
+	var build audit.BuildLevel
+	if r.SLSA != nil {
+		build = r.SLSA.Build
+	}
+	slsa, err := verdictText(r.SLSA)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE releases SET states = ?1, slsa_build = ?4, slsa = ?5 WHERE pypi_project_id = ?2 AND version = ?3 AND (states <> ?1 OR slsa <> ?5)`,
+		r.States, projectID, r.Version, build, slsa); err != nil {
 		return err
 	}
 	for _, f := range r.Files {
-		if _, err := tx.ExecContext(ctx, `UPDATE files SET state = ?1, grade = ?2 WHERE id = ?3 AND (state <> ?1 OR grade <> ?2)`, f.State, f.Grade, f.ID); err != nil {
+		build = ""
+		if f.SLSA != nil {
+			build = f.SLSA.Build
+		}
+		if slsa, err = verdictText(f.SLSA); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE files SET state = ?1, grade = ?2, slsa_build = ?4, slsa = ?5 WHERE id = ?3 AND (state <> ?1 OR grade <> ?2 OR slsa <> ?5)`,
+			f.State, f.Grade, f.ID, build, slsa); err != nil {
 			return err
 		}
 	}

@@ -70,10 +70,11 @@ var kills = map[string]func(*DB) error{
 	"db/found-uncommitted":  killRekor1("db/found-uncommitted"),
 }
 
-// allKills are kills, and those of windows.
+// allKills are kills, and those of windows and of what GitHub says.
 func allKills() map[string]func(*DB) error {
 	all := maps.Clone(kills)
 	maps.Copy(all, windowKills)
+	maps.Copy(all, gitHubKills)
 	return all
 }
 
@@ -110,6 +111,7 @@ func beforeTheKill(t *testing.T, path string) {
 		func() error { return shownBeforeTheKill(db) },
 		func() error { return withRekor1(db) },
 		func() error { return queueWindows(db) },
+		func() error { return gitHubBeforeTheKill(db) },
 		db.Close,
 	} {
 		if err := do(); err != nil {

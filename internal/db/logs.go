@@ -176,8 +176,9 @@ func (l *Log) Prove(ctx context.Context, now time.Time, size uint64, cp tlog.Sig
 			return err
 		}
 		res, err := tx.ExecContext(ctx, `UPDATE logs SET proven_index = read_index, proven_range = read_range, checkpoint_id = ?1,
+			level_at = CASE WHEN ?2 = read_index THEN ?5 ELSE level_at END, level_index = CASE WHEN ?2 = read_index THEN read_index ELSE level_index END,
 			failing_since = NULL, failure = '', latest_id = CASE WHEN ?2 >= coalesce((SELECT size FROM checkpoints WHERE id = latest_id), 0) THEN ?1 ELSE latest_id END
-			WHERE id = ?3 AND read_index = ?4`, id, cp.Size, l.id, size)
+			WHERE id = ?3 AND read_index = ?4`, id, cp.Size, l.id, size, micros(now))
 		if err := one(res, err); errors.Is(err, sql.ErrNoRows) {
 			return tlog.ErrMoved
 		} else if err != nil {

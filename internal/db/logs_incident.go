@@ -62,6 +62,23 @@ func (l *Log) endIncidents(ctx context.Context, tx *sql.Tx, now time.Time, kinds
 	return nil
 }
 
+// unlistedTree begins the name of a contradiction that no list of shards takes back but one that has the tree.
+const unlistedTree = "unlisted tree "
+
+// endBadCheckpoints notes that a log served a list of shards that may be believed.
+func (l *Log) endBadCheckpoints(ctx context.Context, tx *sql.Tx, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE log_incidents SET ended_at = ? WHERE log_id = ? AND ended_at IS NULL AND kind = ? AND contradiction NOT LIKE ?`,
+		micros(now), l.id, string(tlog.KindBadCheckpoint), unlistedTree+"%")
+	return err
+}
+
+// endContradiction notes that one contradiction is none any more.
+func (l *Log) endContradiction(ctx context.Context, tx *sql.Tx, now time.Time, kind tlog.Kind, name string) error {
+	_, err := tx.ExecContext(ctx, `UPDATE log_incidents SET ended_at = ? WHERE log_id = ? AND ended_at IS NULL AND kind = ? AND contradiction = ?`,
+		micros(now), l.id, string(kind), name)
+	return err
+}
+
 // forgetUnproven takes back what was read since the last proof: hits, and the entries and certificates that are known from
 // them alone.
 func (l *Log) forgetUnproven(ctx context.Context, tx *sql.Tx) error {

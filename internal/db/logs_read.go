@@ -23,7 +23,8 @@ const growthWindow = 24 * time.Hour
 func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 	rows, err := db.r.QueryContext(ctx, `SELECT l.id, l.origin, l.kind, l.url, l.start_index, l.read_index, l.proven_index, l.checked_at, l.failing_since, l.failure,
 		coalesce(c.size, 0), c.first_seen, coalesce(c.cosigners, ''), coalesce(d.size, 0), d.first_seen,
-		(SELECT min(k.first_seen) FROM checkpoints k WHERE k.origin = l.origin AND k.size >= l.start_index)
+		(SELECT min(k.first_seen) FROM checkpoints k WHERE k.origin = l.origin AND k.size >= l.start_index),
+		(SELECT min(k.first_seen) FROM checkpoints k WHERE k.origin = l.origin AND k.size > l.proven_index), l.level_at, l.level_index
 		FROM logs l LEFT JOIN checkpoints c ON c.id = l.latest_id LEFT JOIN checkpoints d ON d.id =
 			(SELECT id FROM checkpoints WHERE origin = c.origin AND first_seen >= c.first_seen - ? ORDER BY first_seen LIMIT 1)
 		ORDER BY l.origin`, growthWindow.Microseconds())
@@ -36,10 +37,10 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 	for rows.Next() {
 		var l audit.LogFacts
 		var id int64
-		var start, checked, failing, grew, before, taken sql.NullInt64
+		var start, checked, failing, grew, before, taken, behind, level sql.NullInt64
 		var size uint64
 		var cosigners string
-		if err := rows.Scan(&id, &l.Origin, &l.Kind, &l.URL, &start, &l.Read, &l.Proven, &checked, &failing, &l.Failure, &l.Latest, &grew, &cosigners, &size, &before, &taken); err != nil {
+		if err := rows.Scan(&id, &l.Origin, &l.Kind, &l.URL, &start, &l.Read, &l.Proven, &checked, &failing, &l.Failure, &l.Latest, &grew, &cosigners, &size, &before, &taken, &behind, &level, &l.LevelIndex); err != nil {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
 		if cosigners != "" {
@@ -50,6 +51,7 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 		}
 		l.Known, l.Start = start.Valid, uint64(start.Int64)
 		l.CheckedAt, l.FailingSince, l.GrewAt, l.TakenUpAt = instant(checked), instant(failing), instant(grew), instant(taken)
+		l.BehindSince, l.LevelAt = instant(behind), instant(level)
 		logs, ids = append(logs, l), append(ids, id)
 	}
 	if err := rows.Err(); err != nil {
@@ -62,10 +64,18 @@ func (db *DB) Logs(ctx context.Context) ([]audit.LogFacts, error) {
 		if logs[i].Ranges, err = db.ranges(ctx, id); err != nil {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
+		for _, r := range logs[i].Ranges {
+			if r.To == logs[i].Proven {
+				logs[i].ProvenAt = r.ProvenAt
+			}
+		}
 		if err := db.unanswered(ctx, &logs[i]); err != nil {
 			return nil, fmt.Errorf("logs in the record: %w", err)
 		}
 		if logs[i].Kind != kindRekor1 {
+			if err := db.unrelated(ctx, id, &logs[i]); err != nil {
+				return nil, fmt.Errorf("logs in the record: %w", err)
+			}
 			continue
 		}
 		if err = db.rekor1Facts(ctx, id, &logs[i]); err != nil {

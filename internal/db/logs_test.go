@@ -156,7 +156,7 @@ func TestALogIsReadThenProven(t *testing.T) {
 	}
 	want := []audit.LogFacts{{Origin: "log.example", Kind: "rekor-v2", URL: "https://log.example", Known: true, Start: 2, Read: 9, Proven: 9, Latest: 9, TakenUpAt: noon, Cosigners: []string{"w1", "w2"},
 		GrowthPerSecond: 4 / (3 * time.Hour).Seconds(), // from 5 at noon
-		CheckedAt:       hour(4), GrewAt: hour(3), Ranges: []audit.ProvenRange{
+		CheckedAt:       hour(4), GrewAt: hour(3), ProvenAt: hour(6), LevelAt: hour(6), LevelIndex: 9, Ranges: []audit.ProvenRange{
 			{From: 2, To: 7, WatchList: "list 1", ProvenAt: hour(6), Bytes: 500}, {From: 7, To: 9, WatchList: "list 2", ProvenAt: hour(6), Bytes: 200}}}}
 	if diff := cmp.Diff(want, logs); diff != "" {
 		t.Errorf("logs (-want +got):\n%s", diff)

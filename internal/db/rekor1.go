@@ -6,8 +6,9 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
+	neturl "net/url"
+	"strings"
 	"time"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
@@ -24,6 +25,7 @@ type Rekor1 struct {
 	id   int64
 	name string
 	url  string
+	host string // in the URL, as requests are counted
 	key  string // hex id of the first of its keys
 	// ShardsFollowed says that its shards are followed too: whether they can be read is then for their followers to say.
 	ShardsFollowed bool
@@ -38,6 +40,9 @@ func (db *DB) Rekor1(ctx context.Context, name, url string, keys []string) (*Rek
 		return nil, fmt.Errorf("open the record of log %s: it has no key", name)
 	}
 	r := &Rekor1{db: db, name: name, url: url, key: keys[0]}
+	if u, err := neturl.Parse(url); err == nil {
+		r.host = strings.ToLower(u.Host)
+	}
 	all, err := json.Marshal(keys)
 	if err != nil {
 		return nil, fmt.Errorf("open the record of log %s: %w", name, err)
@@ -125,7 +130,7 @@ func (r *Rekor1) SawShards(ctx context.Context, now time.Time, seen []audit.Seen
 			return err
 		}
 		whole := &Log{db: r.db, id: r.id, origin: r.name}
-		return whole.endIncidents(ctx, tx, now, tlog.KindBadCheckpoint)
+		return whole.endBadCheckpoints(ctx, tx, now)
 	})
 }
 
@@ -198,26 +203,8 @@ func (r *Rekor1) Failed(ctx context.Context, now time.Time, origin, problem stri
 	})
 }
 
-const secondsADay = 24 * 60 * 60
-
-// day is the day of an instant, in days since 1970-01-01 UTC.
-func dayOf(t time.Time) int64 { return t.Unix() / secondsADay }
-
-// Spent implements audit.Rekor1Store.
-func (r *Rekor1) Spent(ctx context.Context, now time.Time, requests int) error {
-	return r.db.write(ctx, "count requests to "+r.name, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO rekor1_requests (log_id, day, requests) VALUES (?, ?, ?)
-			ON CONFLICT (log_id, day) DO UPDATE SET requests = requests + excluded.requests`, r.id, dayOf(now), requests)
-		return err
-	})
-}
-
 // SpentOn implements audit.Rekor1Store.
 func (r *Rekor1) SpentOn(ctx context.Context, at time.Time) (int, error) {
-	var n int
-	err := r.db.r.QueryRowContext(ctx, `SELECT requests FROM rekor1_requests WHERE log_id = ? AND day = ?`, r.id, dayOf(at)).Scan(&n)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, fmt.Errorf("requests to %s in the record: %w", r.name, err)
-	}
-	return n, nil
+	n, err := r.db.Asked(ctx, r.host, at)
+	return int(n), err
 }

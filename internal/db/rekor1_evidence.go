@@ -14,16 +14,12 @@ import (
 	"github.com/rekoncile/rekoncile/internal/tlog"
 )
 
-// saveClaim joins an attestation with an entry that it names. Of Rekor v1 the log is to be asked what it has there, and what
-// tree it is that it showed to whoever made the bundle.
+// saveClaim joins an attestation with an entry that it names. The log is to be asked what tree it is that it showed to whoever
+// made the bundle, and of Rekor v1 also what it has in the entry's place.
 func saveClaim(ctx context.Context, tx *sql.Tx, now time.Time, attestation, entry int64, e attest.Entry, verified bool) error {
-	var gossip sql.NullInt64
-	if c, err := tlog.ParseCheckpoint(e.Checkpoint); err == nil && e.TreeID != "" {
-		if err := tx.QueryRowContext(ctx, `INSERT INTO gossip (origin, size, root, raw, first_seen, due_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
-			ON CONFLICT (origin, size, root) DO UPDATE SET origin = excluded.origin RETURNING id`,
-			c.Origin, c.Size, fmt.Sprintf("%x", c.Root), []byte(e.Checkpoint), micros(now)).Scan(&gossip); err != nil {
-			return err
-		}
+	gossip, err := saveGossip(ctx, tx, now, e)
+	if err != nil {
+		return err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO attestation_entries (attestation_id, entry_id, global_index, integrated_at, gossip_id) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT DO NOTHING`, attestation, entry, e.LogIndex, micros(e.IntegratedTime), gossip); err != nil {
@@ -32,7 +28,7 @@ func saveClaim(ctx context.Context, tx *sql.Tx, now time.Time, attestation, entr
 	if !verified || e.TreeID == "" {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO entry_checks (entry_id, global_index, integrated_at, since, due_at) VALUES (?1, ?2, coalesce(?3, 0), ?4, ?4)
+	_, err = tx.ExecContext(ctx, `INSERT INTO entry_checks (entry_id, global_index, integrated_at, since, due_at) VALUES (?1, ?2, coalesce(?3, 0), ?4, ?4)
 		ON CONFLICT DO NOTHING`, entry, e.LogIndex, micros(e.IntegratedTime), micros(now))
 	return err
 }
@@ -111,50 +107,4 @@ func saveCheck(ctx context.Context, tx *sql.Tx, now time.Time, c audit.EntryChec
 		differences = ?5, body = CASE WHEN outcome = ?1 AND differences = ?5 THEN body ELSE ?6 END, proof = CASE WHEN outcome = ?1 AND differences = ?5 THEN proof ELSE ?7 END, failing_since = NULL, failure = '' WHERE entry_id = ?8 AND global_index = ?9 AND integrated_at = ?10`,
 		c.Outcome, micros(now), micros(c.Due), c.Absences, differences, body, proof, c.ID, c.Copy.GlobalIndex, at)
 	return err
-}
-
-// DueGossip implements audit.Rekor1Store.
-func (r *Rekor1) DueGossip(ctx context.Context, now time.Time, limit int) ([]audit.Gossip, error) {
-	rows, err := r.db.r.QueryContext(ctx, `SELECT g.origin, g.size, g.root, g.raw, g.id, g.failing_since, min(ae.global_index), coalesce(min(f.filename), '')
-		FROM gossip g JOIN attestation_entries ae ON ae.gossip_id = g.id JOIN entries e ON e.id = ae.entry_id JOIN attestations a ON a.id = ae.attestation_id
-		LEFT JOIN provenances p ON p.id = a.provenance_id LEFT JOIN files f ON f.id = p.file_id
-		WHERE g.due_at <= ?2 AND `+ofRekor1+` GROUP BY g.id ORDER BY g.failing_since IS NOT NULL, g.due_at, g.id LIMIT ?3`, r.id, micros(now), limit)
-	if err != nil {
-		return nil, fmt.Errorf("checkpoints of bundles of %s: %w", r.name, err)
-	}
-	defer rows.Close()
-	var all []audit.Gossip
-	for rows.Next() {
-		var g audit.Gossip
-		var failing sql.NullInt64
-		if g.Checkpoint, err = scanCheckpoint(rows, &g.ID, &failing, &g.Entry, &g.File); err != nil {
-			return nil, fmt.Errorf("checkpoints of bundles of %s: %w", r.name, err)
-		}
-		g.FailingSince = instant(failing)
-		all = append(all, g)
-	}
-	return all, rows.Err()
-}
-
-// SaveGossip implements audit.Rekor1Store.
-func (r *Rekor1) SaveGossip(ctx context.Context, now time.Time, g audit.Gossip) error {
-	return r.db.write(ctx, "keep what a checkpoint of "+r.name+" is", func(tx *sql.Tx) error {
-		outcome := ""
-		switch {
-		case g.Related:
-			outcome = "related"
-		case g.SplitView != nil:
-			outcome = "split-view"
-			if err := r.misbehaved(ctx, tx, now, g.Checkpoint.Origin, g.SplitView); err != nil {
-				return err
-			}
-		default:
-			_, err := tx.ExecContext(ctx, `UPDATE gossip SET due_at = ?, failing_since = coalesce(failing_since, ?), failure = ? WHERE id = ?`,
-				micros(g.Due), micros(now), g.Failure, g.ID)
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `UPDATE gossip SET outcome = ?, related_at = ?, due_at = NULL, failing_since = NULL, failure = '' WHERE id = ?`, outcome, micros(now), g.ID)
-		failpoint.Hit("db/gossip-uncommitted")
-		return err
-	})
 }

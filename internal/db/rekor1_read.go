@@ -27,12 +27,12 @@ func (db *DB) rekor1Facts(ctx context.Context, id int64, l *audit.LogFacts) erro
 		return err
 	}
 	f := &audit.Rekor1Facts{Entries: map[audit.EntryOutcome]int{}, Gossip: map[string]int{}}
-	var probed, due, day sql.NullInt64
-	err = db.r.QueryRowContext(ctx, `SELECT r.subject, r.subject_why, r.probed_at, r.probe_due, q.day, coalesce(q.requests, 0),
+	var probed, due sql.NullInt64
+	err = db.r.QueryRowContext(ctx, `SELECT r.subject, r.subject_why, r.probed_at, r.probe_due,
 		(SELECT coalesce(sum(c.size), 0) FROM rekor1_shards s JOIN logs o ON o.id = s.shard_id JOIN checkpoints c ON c.id = o.latest_id WHERE s.log_id = r.log_id),
 		(SELECT coalesce(min(o.start_index IS NOT NULL), 0) FROM rekor1_shards s JOIN logs o ON o.id = s.shard_id WHERE s.log_id = r.log_id)
-		FROM rekor1_logs r LEFT JOIN rekor1_requests q ON q.log_id = r.log_id WHERE r.log_id = ? ORDER BY q.day DESC LIMIT 1`, id).
-		Scan(&f.Subject.Subject, &f.Subject.Why, &probed, &due, &day, &f.Requests, &f.Size, &f.Followed)
+		FROM rekor1_logs r WHERE r.log_id = ?`, id).
+		Scan(&f.Subject.Subject, &f.Subject.Why, &probed, &due, &f.Size, &f.Followed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // a shard that the log does not list
 	}
@@ -40,9 +40,6 @@ func (db *DB) rekor1Facts(ctx context.Context, id int64, l *audit.LogFacts) erro
 		return err
 	}
 	f.Subject.ProbedAt, f.Subject.Due = instant(probed), instant(due)
-	if day.Valid {
-		f.Day = time.Unix(day.Int64*secondsADay, 0).UTC()
-	}
 	l.Rekor1 = f
 	return errors.Join(db.searchTallies(ctx, id, f), db.evidenceTallies(ctx, id, f), db.shardWindows(ctx, id, f))
 }
@@ -94,7 +91,7 @@ func (db *DB) evidenceTallies(ctx context.Context, id int64, f *audit.Rekor1Fact
 			FROM entry_checks k JOIN entries e ON e.id = k.entry_id WHERE `+ofRekor1+` GROUP BY k.outcome`,
 			"about entries that bundles name", func(outcome string, n int) { f.Entries[audit.EntryOutcome(outcome)] = n }),
 		count(`SELECT g.outcome, count(*), count(g.failing_since), min(g.failing_since), coalesce(max(g.failure) FILTER (WHERE g.failing_since IS NOT NULL), '')
-			FROM gossip g WHERE EXISTS (SELECT 1 FROM attestation_entries a JOIN entries e ON e.id = a.entry_id WHERE a.gossip_id = g.id AND `+ofRekor1+`) GROUP BY g.outcome`,
+			FROM gossip g WHERE `+ofRekor1Gossip+` GROUP BY g.outcome`,
 			"about checkpoints that bundles carry", func(outcome string, n int) { f.Gossip[outcome] = n }),
 	)
 }

@@ -60,7 +60,9 @@ type ProjectStatus struct {
 	Failure      string         `json:"failure,omitempty"`
 	Releases     int            `json:"releases"`
 	Files        map[string]int `json:"files"` // by state
-	Due          int            `json:"provenance_due"`
+	// SLSABuild counts the live files that an audit has judged by the level that the evidence is consistent with.
+	SLSABuild map[audit.BuildLevel]int `json:"slsa_build"`
+	Due       int                      `json:"provenance_due"`
 }
 
 // Projects returns where each PyPI project in the record stands.
@@ -88,30 +90,33 @@ func (db *DB) Projects(ctx context.Context) ([]ProjectStatus, error) {
 		return nil, fmt.Errorf("projects in the record: %w", err)
 	}
 	for i, id := range ids {
-		if all[i].Files, err = db.countFiles(ctx, id); err != nil {
+		if all[i].Files, err = countFiles[string](ctx, db.r, `SELECT state, count(*) FROM files WHERE pypi_project_id = ? GROUP BY state`, id); err != nil {
+			return nil, fmt.Errorf("projects in the record: %w", err)
+		}
+		if all[i].SLSABuild, err = countFiles[audit.BuildLevel](ctx, db.r, `SELECT slsa_build, count(*) FROM files WHERE pypi_project_id = ? AND slsa_build <> '' GROUP BY slsa_build`, id); err != nil {
 			return nil, fmt.Errorf("projects in the record: %w", err)
 		}
 	}
 	return all, nil
 }
 
-// countFiles counts a project's files by state.
-func (db *DB) countFiles(ctx context.Context, projectID int64) (map[string]int, error) {
-	rows, err := db.r.QueryContext(ctx, `SELECT state, count(*) FROM files WHERE pypi_project_id = ? GROUP BY state`, projectID)
+// countFiles counts a project's files by a word.
+func countFiles[T ~string](ctx context.Context, q queryer, query string, projectID int64) (map[T]int, error) {
+	rows, err := q.QueryContext(ctx, query, projectID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	states := map[string]int{}
+	counts := map[T]int{}
 	for rows.Next() {
-		var state string
+		var word string
 		var n int
-		if err := rows.Scan(&state, &n); err != nil {
+		if err := rows.Scan(&word, &n); err != nil {
 			return nil, err
 		}
-		states[state] = n
+		counts[T(word)] = n
 	}
-	return states, rows.Err()
+	return counts, rows.Err()
 }
 
 // ListedFile is a file as `monitor files` shows it.
@@ -127,11 +132,15 @@ type ListedFile struct {
 	Yanked        bool            `json:"yanked,omitempty"`
 	State         audit.FileState `json:"state"`
 	Grade         string          `json:"grade,omitempty"`
-	Provenance    string          `json:"provenance"` // none, pending, served, not-found, forbidden
-	FirstSeen     time.Time       `json:"first_seen_at"`
-	LastSeen      time.Time       `json:"last_seen_at"`
-	RemovedAt     time.Time       `json:"removed_at,omitzero"`
-	ReplacedAt    time.Time       `json:"replaced_at,omitzero"`
+	// ReleaseSLSA is what the evidence says of its release's live files, SLSA what it says of the file; nil where that is gone, or
+	// not judged yet.
+	ReleaseSLSA *audit.ReleaseSLSA `json:"release_slsa,omitempty"`
+	SLSA        *audit.SLSAVerdict `json:"slsa,omitempty"`
+	Provenance  string             `json:"provenance"` // none, pending, served, not-found, forbidden
+	FirstSeen   time.Time          `json:"first_seen_at"`
+	LastSeen    time.Time          `json:"last_seen_at"`
+	RemovedAt   time.Time          `json:"removed_at,omitzero"`
+	ReplacedAt  time.Time          `json:"replaced_at,omitzero"`
 }
 
 // FileFilter says which files to list; an empty field does not restrict.
@@ -166,7 +175,7 @@ func (db *DB) Files(ctx context.Context, filter FileFilter, fn func(ListedFile) 
 		add("f.state IN (?"+strings.Repeat(", ?", n-1)+")", values...)
 	}
 	rows, err := db.r.QueryContext(ctx, `SELECT p.index_name, p.name, f.version, r.states, f.filename, f.sha256, f.size, f.uploaded_at, f.yanked,
-		f.state, f.grade, f.provenance_state, f.first_seen, f.last_seen, f.removed_at, f.replaced_at
+		f.state, f.grade, r.slsa, f.slsa, f.provenance_state, f.first_seen, f.last_seen, f.removed_at, f.replaced_at
 		FROM files f JOIN pypi_projects p ON p.id = f.pypi_project_id JOIN releases r ON r.pypi_project_id = p.id AND r.version = f.version
 		WHERE `+strings.Join(where, " AND ")+` ORDER BY p.index_name, p.name, f.id`, args...)
 	if err != nil {
@@ -176,12 +185,19 @@ func (db *DB) Files(ctx context.Context, filter FileFilter, fn func(ListedFile) 
 	for rows.Next() {
 		var f ListedFile
 		var uploaded, first, last, removed, replaced sql.NullInt64
+		var release, slsa string
 		if err := rows.Scan(&f.Index, &f.PyPIProject, &f.Release, &f.ReleaseStates, &f.File, &f.SHA256, &f.Size, &uploaded, &f.Yanked,
-			&f.State, &f.Grade, &f.Provenance, &first, &last, &removed, &replaced); err != nil {
+			&f.State, &f.Grade, &release, &slsa, &f.Provenance, &first, &last, &removed, &replaced); err != nil {
 			return fmt.Errorf("files in the record: %w", err)
 		}
 		f.UploadedAt, f.FirstSeen, f.LastSeen = instant(uploaded), instant(first), instant(last)
 		f.RemovedAt, f.ReplacedAt = instant(removed), instant(replaced)
+		if f.SLSA, err = verdictOf[audit.SLSAVerdict](slsa); err != nil {
+			return fmt.Errorf("files in the record: verdict on %s: %w", f.File, err)
+		}
+		if f.ReleaseSLSA, err = verdictOf[audit.ReleaseSLSA](release); err != nil {
+			return fmt.Errorf("files in the record: verdict on the release of %s: %w", f.File, err)
+		}
 		if err := fn(f); err != nil {
 			return err
 		}

@@ -13,7 +13,8 @@ import (
 
 // Allow says which URLs may be asked.
 type Allow struct {
-	// Hosts are those that the configuration names, "HOST" for any port or "HOST:PORT".
+	// Hosts are those that the configuration names, "HOST" for any port, "HOST:PORT", or "*.DOMAIN" for all hosts below a
+	// domain.
 	Hosts []string
 	// HTTP are the hosts that may be asked in plain http. Loopback addresses may be, where Hosts has them.
 	HTTP []string
@@ -42,7 +43,11 @@ func (a Allow) check(u *url.URL) error {
 // names reports whether a list has a URL's host.
 func names(list []string, u *url.URL) bool {
 	host, name := strings.ToLower(u.Host), strings.ToLower(u.Hostname())
-	return slices.ContainsFunc(list, func(h string) bool { h = strings.ToLower(h); return h == host || h == name })
+	return slices.ContainsFunc(list, func(h string) bool {
+		h = strings.ToLower(h)
+		below, wild := strings.CutPrefix(h, "*")
+		return h == host || h == name || wild && strings.HasPrefix(below, ".") && strings.HasSuffix(name, below) && name != below
+	})
 }
 
 // loopback reports whether a host is this machine, by its name alone.

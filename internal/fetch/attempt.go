@@ -63,17 +63,17 @@ func (c *Client) answer(q Request, resp *http.Response, read func(io.Reader, int
 		r.NotModified = true
 		return r, nil
 	case resp.StatusCode != http.StatusOK && (resp.StatusCode < 200 || resp.StatusCode > 299 || resp.StatusCode == http.StatusPartialContent):
-		snippet, _ := io.ReadAll(io.LimitReader(resp.Body, snippetBytes)) // whatever came before an error is enough
-		return nil, &StatusError{Method: q.Method, URL: redact(u), Status: resp.StatusCode, ContentType: printable(contentType), host: u.Host,
-			Snippet: printable(string(snippet)), RetryAfter: retryAfter(resp.Header.Get("Retry-After"), c.o.Clock.Now())}
+		snippet := q.snippet(resp.Body)
+		return nil, &StatusError{Method: q.Method, URL: redact(u), Status: resp.StatusCode, ContentType: printable(contentType), Header: resp.Header, host: u.Host,
+			Snippet: snippet, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), c.o.Clock.Now())}
 	case q.identity && resp.Header.Get("Content-Encoding") != "" && resp.Header.Get("Content-Encoding") != "identity":
 		return nil, &NotAllowedError{URL: redact(u), Why: "it was served with the content coding " + printable(resp.Header.Get("Content-Encoding")) + ", which was not asked for"}
 	case resp.ContentLength > q.MaxBytes:
 		return nil, &TooLargeError{URL: redact(u), Limit: q.MaxBytes}
 	}
 	if media, _, err := mime.ParseMediaType(contentType); q.ContentTypes != nil && (err != nil || !slices.Contains(q.ContentTypes, media)) {
-		snippet, _ := io.ReadAll(io.LimitReader(resp.Body, snippetBytes))
-		return nil, &ContentTypeError{URL: redact(u), Got: printable(contentType), Want: q.ContentTypes, Snippet: printable(string(snippet))}
+		snippet := q.snippet(resp.Body)
+		return nil, &ContentTypeError{URL: redact(u), Got: printable(contentType), Want: q.ContentTypes, Snippet: snippet}
 	}
 	body := &cappedReader{r: resp.Body, left: q.MaxBytes, url: redact(u), limit: q.MaxBytes}
 	err := read(body, resp.ContentLength)
@@ -88,6 +88,15 @@ func (c *Client) answer(q Request, resp *http.Response, read func(io.Reader, int
 		return nil, &readError{err: err}
 	}
 	return r, nil
+}
+
+// snippet is what an error shows of an answer: whatever came before an error of its own is enough.
+func (q *Request) snippet(body io.Reader) string {
+	if q.Secret {
+		return ""
+	}
+	begin, _ := io.ReadAll(io.LimitReader(body, snippetBytes))
+	return printable(string(begin))
 }
 
 // readAll reads to the end, into a buffer if it is large enough for the announced size, and else into memory of that size.
@@ -130,10 +139,11 @@ func (c *cappedReader) Read(p []byte) (int, error) {
 
 // count notes a request to a host.
 func (c *Client) count(host string) {
-	now := c.o.Clock.Now().UTC()
-	c.mu.Lock()
-	c.spent[spending{strings.ToLower(host), now.Format(time.DateOnly)}]++
-	c.mu.Unlock()
+	now := c.o.Clock.Now()
+	c.spent.add(host, now)
+	if c.o.Counter != nil {
+		c.o.Counter.add(host, now)
+	}
 }
 
 // checkRedirect decides about each redirect: how many, where to, and with what.

@@ -81,6 +81,22 @@ func (h *host) wait(ctx context.Context, c clock.Clock) error {
 	}
 }
 
+// try takes a request from the budget where it may be made at once, and says when it may where not.
+func (h *host) try(now time.Time) (until time.Time, ok bool) {
+	h.mu.Lock()
+	until = h.notBefore
+	h.mu.Unlock()
+	if until.After(now) {
+		return until, false
+	}
+	reservation := h.limiter.ReserveN(now, 1)
+	if delay := reservation.DelayFrom(now); delay > 0 {
+		reservation.CancelAt(now)
+		return now.Add(delay), false
+	}
+	return time.Time{}, true
+}
+
 // rest keeps everybody from asking the host before an instant.
 func (h *host) rest(until time.Time) {
 	h.mu.Lock()

@@ -3,6 +3,7 @@ package fetch
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type StatusError struct {
 	ContentType string
 	Snippet     string // the beginning of the body, printable
 	RetryAfter  time.Duration
+	Header      http.Header // for who knows more of the protocol
 
 	host string
 }
@@ -58,6 +60,18 @@ func (e *ContentTypeError) Error() string {
 }
 
 func (e *ContentTypeError) final() {}
+
+// BusyError is a request that was not made, since its host may not be asked now.
+type BusyError struct {
+	Host  string
+	Until time.Time
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%s may not be asked before %s: its budget is used up, or it asked to be left alone", e.Host, e.Until.UTC().Format(time.RFC3339))
+}
+
+func (e *BusyError) final() {}
 
 // NotAllowedError is a URL that may not be asked.
 type NotAllowedError struct{ URL, Why string }

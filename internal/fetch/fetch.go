@@ -36,6 +36,8 @@ type Options struct {
 	MaxWait time.Duration
 	// Timeout bounds one attempt, headers and body together; 0 is 1 minute. Streams have StreamTimeout, 0 is 30 minutes.
 	Timeout, StreamTimeout time.Duration
+	// Counter counts this client's requests among those of others; may be nil.
+	Counter *Counter
 	// Transport replaces the default one, which honours the proxy variables.
 	Transport http.RoundTripper
 	Logger    *slog.Logger
@@ -65,6 +67,12 @@ type Request struct {
 	ContentTypes []string
 	// Authorization is sent to the request's own host only.
 	Authorization string
+	// NoWait has the request fail with a *BusyError where its host's budget, or the time that it asked for, would have it wait:
+	// for hosts whose budgets are of hours, and questions that can be asked another time.
+	NoWait bool
+	// Secret says that the answer may hold, or repeat, what must not be told, such as a pre-signed address: no error and no log
+	// has anything of its text. Of no address any has the query.
+	Secret bool
 
 	// identity asks for the stored bytes, without a content coding.
 	identity bool
@@ -84,9 +92,10 @@ type Client struct {
 	o    Options
 	http *http.Client
 
+	spent Counter
+
 	mu    sync.Mutex
 	hosts map[string]*host
-	spent map[spending]int64
 }
 
 // New returns a client.
@@ -112,7 +121,7 @@ func New(o Options) *Client {
 	if o.Transport == nil {
 		o.Transport = newTransport()
 	}
-	c := &Client{o: o, hosts: map[string]*host{}, spent: map[spending]int64{}}
+	c := &Client{o: o, hosts: map[string]*host{}}
 	c.http = &http.Client{Transport: o.Transport, CheckRedirect: c.checkRedirect}
 	return c
 }
@@ -167,7 +176,11 @@ func (c *Client) do(ctx context.Context, q Request, timeout time.Duration, read 
 	}
 	h := c.host(u.Host)
 	for attempt := 1; ; attempt++ {
-		if err := h.wait(ctx, c.o.Clock); err != nil {
+		if q.NoWait {
+			if until, ok := h.try(c.o.Clock.Now()); !ok {
+				return nil, &BusyError{Host: u.Host, Until: until}
+			}
+		} else if err := h.wait(ctx, c.o.Clock); err != nil {
 			return nil, stopped(ctx, q.Method, u)
 		}
 		began := c.o.Clock.Now()
@@ -215,7 +228,7 @@ func (c *Client) again(q Request, err error, attempt int) (time.Duration, bool) 
 	var final interface{ final() }
 	switch {
 	case errors.As(err, &status):
-		if !retried(status.Status) {
+		if !retried(status.Status) || q.NoWait && status.Status == http.StatusTooManyRequests {
 			return 0, false
 		}
 		// What changes something may have taken effect, unless the server says that it did not look at it.

@@ -3,6 +3,9 @@ package fetch
 import (
 	"cmp"
 	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -18,8 +21,15 @@ type Usage struct {
 // spending names one count of requests.
 type spending struct{ host, day string }
 
-// Usage counts the requests made so far, by host and day, in that order.
-func (c *Client) Usage() []Usage {
+// Counter counts the requests of any number of clients, by host and day. The zero value is ready to use; it is safe for
+// concurrent use.
+type Counter struct {
+	mu    sync.Mutex
+	spent map[spending]int64
+}
+
+// Usage is what was counted so far, by host and day, in that order.
+func (c *Counter) Usage() []Usage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := make([]Usage, 0, len(c.spent))
@@ -29,6 +39,19 @@ func (c *Client) Usage() []Usage {
 	slices.SortFunc(all, func(a, b Usage) int { return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Day, b.Day)) })
 	return all
 }
+
+// add counts a request.
+func (c *Counter) add(host string, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.spent == nil {
+		c.spent = map[spending]int64{}
+	}
+	c.spent[spending{strings.ToLower(host), at.UTC().Format(time.DateOnly)}]++
+}
+
+// Usage counts the requests made so far, by host and day, in that order.
+func (c *Client) Usage() []Usage { return c.spent.Usage() }
 
 // Rate is how many requests a second a host may be asked at present; 0 is no limit.
 func (c *Client) Rate(name string) float64 {

@@ -86,8 +86,8 @@ type Judgement struct {
 }
 
 // Judge holds an identity against the policy. An identity is expected if it is wholly the repository's own (issuer,
-// signer, source, confirmed ids, visibility, no contradiction between its extensions) and at least one grade's every
-// condition holds, as far as the certificate tells; what it does not tell is in Unknown, for the caller to weigh.
+// signer, source, confirmed ids, visibility, no contradiction between its extensions; the signer may be one of the policy's
+// builders instead) and at least one grade's every condition holds, as far as the certificate tells; what it does not tell is in Unknown, for the caller to weigh.
 func (p Policy) Judge(id Identity) Judgement {
 	j := judging{policy: p, id: id}
 	j.names()
@@ -108,6 +108,7 @@ type judging struct {
 	signer                 WorkflowURI // of the SAN; zero where that is no workflow
 	signerOurs, sourceOurs bool
 	issuerOurs             bool
+	pinned                 bool // the signer is one of the policy's builders
 }
 
 func (j *judging) differ(field, got, want string) {
@@ -144,7 +145,8 @@ func (j *judging) names() {
 		// The zero WorkflowURI of what does not parse names no repository.
 		j.signer, _ = ParseWorkflowURI(j.id.SAN)
 	}
-	if j.signerOurs = j.isOurs(j.signer.Repository); !j.signerOurs {
+	_, j.pinned = j.policy.Builder(j.id)
+	if j.signerOurs = j.isOurs(j.signer.Repository); !j.signerOurs && !j.pinned {
 		j.differ("san", j.id.SAN, ours+"/"+workflowFolder+"…")
 	}
 	if j.sourceOurs = j.isOurs(j.id.Repository()); !j.sourceOurs {
@@ -219,10 +221,10 @@ func (j *judging) workflow() {
 		if err != nil || !j.isOurs(config.Repository) || config.Ref != ref {
 			j.differ("build_config_uri", uri, gitHubURL+j.policy.Repository.Name+"/"+workflowFolder+"…@"+ref)
 		}
-		if j.signerOurs && (j.signer.Path != config.Path || j.signer.Ref != config.Ref) {
+		if j.signerOurs && !j.pinned && (j.signer.Path != config.Path || j.signer.Ref != config.Ref) {
 			j.differ("san", j.id.SAN, uri)
 		}
-	} else if j.signerOurs && j.signer.Ref != ref {
+	} else if j.signerOurs && !j.pinned && j.signer.Ref != ref {
 		j.differ("san", j.id.SAN, gitHubURL+j.policy.Repository.Name+"/"+j.signer.Path+"@"+ref)
 	}
 	if uri := j.id.BuildSignerURI; uri != "" && uri != j.id.SAN {

@@ -20,6 +20,8 @@ type Policy struct {
 	Repository Repository
 	// Grades are the purposes that the repository signs for, in the configuration's order.
 	Grades []Grade
+	// Builders are workflows besides the repository's own top-level ones that may sign for it.
+	Builders []Builder
 }
 
 // Repository is a repository by name (for discovery) and by numeric id (for trust): names can be
@@ -60,6 +62,13 @@ type Grade struct {
 	// PublishSince and SLSASince say from when on files carry attestations; nil means from ever
 	// (PublishSince) or never (SLSASince).
 	PublishSince, SLSASince *Since
+	// Expect says how often something of the grade happens; nil where nobody counts on it.
+	Expect *Expect
+}
+
+// Expect is how often something happens: at the latest Every after the last time, give or take Within.
+type Expect struct {
+	Every, Within time.Duration
 }
 
 // Since is where a duty begins. A file is exempt only if its version is below Version (where set)

@@ -53,6 +53,58 @@ type slsaPredicate struct {
 	} `json:"runDetails"`
 }
 
+// externalParameters is where a predicate has what whoever started the build could choose.
+const externalParameters = "buildDefinition.externalParameters"
+
+// SLSAProvenance is what a SLSA provenance v1 predicate says of a build: the claims of whoever wrote it, to be believed only
+// as far as CheckSLSAPredicate finds them in the certificate too.
+type SLSAProvenance struct {
+	BuildType string `json:"build_type"`
+	Builder   string `json:"builder"`
+	// UnknownParameters are the external parameters that nothing here knows, by their path below externalParameters: each may
+	// have changed the build (SLSA v1.2, "Verifying artifacts", step 2).
+	UnknownParameters []string `json:"unknown_parameters,omitempty"`
+	// Dependencies counts the resolved dependencies that it names. No reader can tell whether these are all.
+	Dependencies int `json:"dependencies"`
+}
+
+// ReadSLSAPredicate reads a SLSA provenance v1 predicate. Text is cut to a length that can be shown. An error means that it is
+// not an object of SLSA's shape, or too large.
+func ReadSLSAPredicate(predicate []byte) (SLSAProvenance, error) {
+	p, workflow, err := parseSLSAPredicate(predicate)
+	if err != nil {
+		return SLSAProvenance{}, err
+	}
+	read := SLSAProvenance{BuildType: cut(p.BuildDefinition.BuildType), Builder: cut(p.RunDetails.Builder.ID), Dependencies: len(p.BuildDefinition.ResolvedDependencies)}
+	read.UnknownParameters = unknownNames(p.BuildDefinition.ExternalParameters, "workflow")
+	for _, name := range unknownNames(workflow, workflowParameters()...) {
+		read.UnknownParameters = append(read.UnknownParameters, "workflow."+name)
+	}
+	for i, name := range read.UnknownParameters {
+		read.UnknownParameters[i] = cut(name)
+	}
+	return read, nil
+}
+
+// workflowParameters are what GitHub's build type has in externalParameters.workflow.
+func workflowParameters() []string { return []string{"repository", "ref", "path"} }
+
+// parseSLSAPredicate decodes a predicate, and the workflow among its external parameters; nil where there is none.
+func parseSLSAPredicate(predicate []byte) (p slsaPredicate, workflow map[string]jsontext.Value, err error) {
+	if len(predicate) > maxPredicate {
+		return p, nil, fmt.Errorf("reading a SLSA predicate: it has %d bytes, more than %d", len(predicate), maxPredicate)
+	}
+	if err := unmarshalObject(predicate, &p); err != nil {
+		return p, nil, fmt.Errorf("reading a SLSA predicate: %w", err)
+	}
+	if raw, ok := p.BuildDefinition.ExternalParameters["workflow"]; ok {
+		if err := unmarshalObject(raw, &workflow); err != nil {
+			return p, nil, fmt.Errorf("reading a SLSA predicate's %s.workflow: %w", externalParameters, err)
+		}
+	}
+	return p, workflow, nil
+}
+
 // CheckSLSAPredicate compares a SLSA provenance v1 predicate (https://slsa.dev/spec/v1.0/provenance) of GitHub's workflow
 // build type, field by field, with the certificate that signed it. The predicate is written by code of the
 // workflow, so what it says counts only as far as the certificate, which the platform wrote, says it too; a
@@ -62,26 +114,17 @@ type slsaPredicate struct {
 // the certificate lacks their extension. Everything else must be there and equal. An error means that the
 // predicate could not be read at all: it is not an object of SLSA's shape, or too large.
 func CheckSLSAPredicate(predicate []byte, id Identity) ([]Mismatch, error) {
-	if len(predicate) > maxPredicate {
-		return nil, fmt.Errorf("reading a SLSA predicate: it has %d bytes, more than %d", len(predicate), maxPredicate)
-	}
-	var p slsaPredicate
-	if err := unmarshalObject(predicate, &p); err != nil {
-		return nil, fmt.Errorf("reading a SLSA predicate: %w", err)
+	p, workflow, err := parseSLSAPredicate(predicate)
+	if err != nil {
+		return nil, err
 	}
 	var c comparison
 	def := p.BuildDefinition
 	c.equal("buildDefinition.buildType", def.BuildType, gitHubWorkflowBuildType)
 
-	const external = "buildDefinition.externalParameters"
+	const external = externalParameters
 	c.onlyKnown(external, def.ExternalParameters, "workflow")
-	var workflow map[string]jsontext.Value
-	if raw, ok := def.ExternalParameters["workflow"]; ok {
-		if err := unmarshalObject(raw, &workflow); err != nil {
-			return nil, fmt.Errorf("reading a SLSA predicate's %s.workflow: %w", external, err)
-		}
-	}
-	c.onlyKnown(external+".workflow", workflow, "repository", "ref", "path")
+	c.onlyKnown(external+".workflow", workflow, workflowParameters()...)
 	workflowRepository, ref, path := text(workflow["repository"]), text(workflow["ref"]), text(workflow["path"])
 	repository := ""
 	if r := id.Repository(); r != "" {
@@ -141,16 +184,20 @@ func (c *comparison) equal(field, got, want string) {
 
 // onlyKnown reports each parameter that is not known: it may have changed the build in a way that nothing here checks.
 func (c *comparison) onlyKnown(path string, parameters map[string]jsontext.Value, known ...string) {
-	unknown := 0
-	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		if slices.Contains(known, name) {
-			continue
-		}
-		if unknown++; unknown > maxUnknownParameters {
-			return
-		}
+	for _, name := range unknownNames(parameters, known...) {
 		c.equal(path+"."+name, string(parameters[name]), "")
 	}
+}
+
+// unknownNames are the names of parameters that are not known, sorted, the first few of them.
+func unknownNames(parameters map[string]jsontext.Value, known ...string) []string {
+	var unknown []string
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		if !slices.Contains(known, name) && len(unknown) < maxUnknownParameters {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
 }
 
 func cut(s string) string {

@@ -51,7 +51,7 @@ const (
 	Sources      Book = "what answers"
 )
 
-// Catalogue lists every case. Those of Lies need the index alone; all others need [Options.TrustLogs], and a monitor that reads
+// Catalogue lists every case. Those of Lies need the index and GitHub alone; all others need [Options.TrustLogs], and a monitor that reads
 // the logs, from their beginnings.
 func Catalogue() []Case {
 	all := Lies()
@@ -82,13 +82,13 @@ func Worlds(cases []Case) [][]Case {
 	return worlds
 }
 
-// Lies lists the cases for every rule that the index alone can answer: those that must alert, and their honest
+// Lies lists the cases for every rule that the index and GitHub's store can answer: those that must alert, and their honest
 // neighbours that must not.
 func Lies() []Case {
 	var cases []Case
 	for _, family := range [][]Case{
 		provenanceCases(), invalidCases(), certificateCases(), statementCases(), identityCases(), gradeCases(),
-		publisherCases(), changeCases(), projectCases(),
+		publisherCases(), changeCases(), projectCases(), storeCases(),
 	} {
 		cases = append(cases, family...)
 	}

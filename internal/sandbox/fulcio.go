@@ -10,6 +10,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"math/big"
+	"strings"
 	"sync"
 	"time"
 )
@@ -75,7 +76,7 @@ func newFulcio(e entropy, now func() time.Time, name string, logs ctLogs) (*Fulc
 	if f.key, err = e.ecdsaKey(elliptic.P384(), name+"/intermediate"); err != nil {
 		return nil, err
 	}
-	organization := []string{"sandbox.example"}
+	organization := []string{organizationOf(name)}
 	f.root, err = f.authority(&x509.Certificate{
 		Subject:    pkix.Name{Organization: organization, CommonName: "sandbox"},
 		MaxPathLen: 1,
@@ -93,6 +94,14 @@ func newFulcio(e entropy, now func() time.Time, name string, logs ctLogs) (*Fulc
 		return nil, fmt.Errorf("making the intermediate of %s: %w", name, err)
 	}
 	return f, nil
+}
+
+// organizationOf is whose an authority is, by the authority's name.
+func organizationOf(name string) string {
+	if strings.HasPrefix(name, gitHubInstance) {
+		return "GitHub, Inc."
+	}
+	return "sandbox.example"
 }
 
 // authority signs a CA certificate; parent nil makes it self-signed.

@@ -49,3 +49,6 @@ func (r *Rekor) Show(branch *RekorShard, to func(*http.Request) bool) (stop func
 		r.showing = slices.DeleteFunc(r.showing, func(s showing) bool { return s.branch == branch })
 	})
 }
+
+// Unlisted makes a tree that the log signs for whom it likes and does not list.
+func (r *Rekor) Unlisted(treeID int64) *RekorShard { return r.newShard(treeID, 0) }

@@ -21,11 +21,12 @@ const (
 // currentVersion is the latest release of the project: two days old, still open for late files.
 const currentVersion = "1.23.0"
 
-// OnnxLike fills the index and the log with a project shaped like ONNX, all of it honest:
+// OnnxLike fills the index, GitHub's store and the log with a project shaped like ONNX, all of it honest:
 //
 //   - onnx 1.18.0, from before the project attested anything;
 //   - onnx 1.19.0 and 1.21.0, with publish attestations by certificates that do not tell all that later ones do;
-//   - onnx 1.22.0 and 1.23.0, whose files SLSA provenance covers too: 1.23.0 was published two days before now;
+//   - onnx 1.22.0 and 1.23.0, whose files SLSA provenance covers too, one for all files of a release in GitHub's store:
+//     1.23.0 was published two days before now;
 //   - onnx-weekly, with three weekly builds of 1.23.0.
 //
 // The other dates are fixed, the latest is in July 2026: the world's clock should show a later one.
@@ -41,6 +42,9 @@ func onnxLike(w *World) error {
 		if err := w.PyPI.AddProject(name, "onnx-maintainer"); err != nil {
 			return err
 		}
+	}
+	if err := w.ensureOnnxRepository(); err != nil {
+		return err
 	}
 	legacy := time.Date(2025, 5, 12, 14, 0, 0, 0, time.UTC)
 	for _, filename := range releaseFiles("1.18.0") {
@@ -147,7 +151,7 @@ func publisherFor(c Claims) Publisher {
 }
 
 // publication is a job that publishes files: one certificate, an attestation for each file and, since the project
-// does so, one SLSA provenance for all of them, which goes to the log but not to PyPI.
+// does so, one SLSA provenance for all of them, which goes to the log and to GitHub's store, but not to PyPI.
 type publication struct {
 	project string
 	files   []string
@@ -179,7 +183,11 @@ func (w *World) publish(p publication) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.Attest(signer, statement, at.Add(5*time.Second)); err != nil {
+		provenance, err := w.Attest(signer, statement, at.Add(5*time.Second))
+		if err != nil {
+			return err
+		}
+		if err := w.storeBundle(provenance, digests(subjects)...); err != nil {
 			return err
 		}
 	}
@@ -227,14 +235,19 @@ type shipment struct {
 	// document replaces the provenance document; unsigned leaves it out.
 	document []byte
 	unsigned bool
+	// evidence is what GitHub's store has of the file: SLSA provenance by the job that may publish it, where it is nil.
+	evidence []evidence
 }
 
 // provenance makes the document for the shipment's file with the given content.
 func (w *World) provenance(s shipment, content []byte) ([]byte, error) {
-	switch {
-	case s.unsigned:
+	if s.unsigned {
 		return nil, nil
-	case s.document != nil:
+	}
+	if err := w.storeAll(s, Subject{s.filename, digestOf(content)}); err != nil {
+		return nil, err
+	}
+	if s.document != nil {
 		return s.document, nil
 	}
 	claims := ReleaseClaims(currentVersion)
@@ -260,6 +273,23 @@ func (w *World) provenance(s shipment, content []byte) ([]byte, error) {
 		publisher = *s.publisher
 	}
 	return ProvenanceDocument(publisher, attestations...)
+}
+
+// storeAll puts the shipment's evidence into GitHub's store.
+func (w *World) storeAll(s shipment, subject Subject) error {
+	all := s.evidence
+	if all == nil {
+		all = []evidence{{}}
+		if s.project == weeklyProject {
+			all[0].claims = new(weeklyClaims())
+		}
+	}
+	for _, e := range all {
+		if err := w.store(e, subject); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *World) attestAll(s shipment, signer *Signer, subject Subject, at time.Time) ([]*Attestation, error) {

@@ -30,8 +30,7 @@ var (
 	oidTSAPolicy    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}
 )
 
-func newTSA(e entropy, now func() time.Time) (*TSA, error) {
-	const name = "tsa"
+func newTSA(e entropy, now func() time.Time, name string) (*TSA, error) {
 	rootKey, err := e.ecdsaKey(elliptic.P384(), name+"/root")
 	if err != nil {
 		return nil, err
@@ -44,7 +43,7 @@ func newTSA(e entropy, now func() time.Time) (*TSA, error) {
 	if t.key, err = e.ecdsaKey(elliptic.P256(), name+"/leaf"); err != nil {
 		return nil, err
 	}
-	organization := []string{"sandbox.example"}
+	organization := []string{organizationOf(name)}
 	root, err := makeAuthority(e, name, &x509.Certificate{
 		Subject: pkix.Name{Organization: organization, CommonName: "sandbox-tsa-root"}, MaxPathLen: 1,
 	}, nil, &rootKey.PublicKey, rootKey)

@@ -51,8 +51,11 @@ func (k *Work) attest(c Claims, o CertificateOptions, subjects []Subject) error 
 	if err != nil {
 		return err
 	}
-	_, err = k.world.Attest(signer, statement, o.At.Add(5*time.Second))
-	return err
+	a, err := k.world.Attest(signer, statement, o.At.Add(5*time.Second))
+	if err != nil {
+		return err
+	}
+	return k.world.storeBundle(a, digests(subjects)...)
 }
 
 // Push attests what a push to the main branch built, and Pull what a pull request's branch did.

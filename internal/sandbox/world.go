@@ -1,6 +1,6 @@
 // Package sandbox is a whole world in one process: a certificate authority with its CT logs, transparency logs of Rekor
-// v1 and v2, a timestamping authority, an update repository, a package index and a chat service. `monitor demo` and the
-// tests live in it.
+// v1 and v2, a timestamping authority, an update repository, a package index, GitHub's attestation store and a chat service.
+// `monitor demo` and the tests live in it.
 //
 // It promises real cryptography (what it makes verifies with Sigstore's own libraries, and each of its lies fails for
 // the reason that it names), real HTTP on loopback addresses, and the same bytes for the same seed and clock, RFC 3161
@@ -55,6 +55,7 @@ type World struct {
 	TSA      *TSA
 	TUF      *TUF
 	PyPI     *PyPI
+	GitHub   *GitHub
 	Slack    *Slack
 
 	entropy      entropy
@@ -99,7 +100,7 @@ func (w *World) build() error {
 	if w.foreignRekor, err = newRekor(w.entropy, w.now, logger, w.Fulcio, "rekor.foreign.example", rekorTreeID); err != nil {
 		return err
 	}
-	if w.TSA, err = newTSA(w.entropy, w.now); err != nil {
+	if w.TSA, err = newTSA(w.entropy, w.now, "tsa"); err != nil {
 		return err
 	}
 	if w.Rekor2, err = newRekor2(w.entropy, w.now, logger, rekor2Host, false, w.Fulcio); err != nil {
@@ -113,6 +114,9 @@ func (w *World) build() error {
 		return err
 	}
 	w.PyPI = newPyPI(w.now)
+	if w.GitHub, err = newGitHub(w.entropy, w.now, logger); err != nil {
+		return err
+	}
 	w.Slack = newSlack(w.entropy)
 	w.TUF.Service = newService("tuf", logger, w.TUF.handler())
 	w.PyPI.Service = newService("pypi", logger, w.PyPI.handler())
@@ -162,7 +166,7 @@ func (w *World) TrustedRootJSON() []byte {
 }
 
 func (w *World) servicesLocked() []*Service {
-	all := []*Service{w.Rekor.Service, w.CT.Service, w.StaticCT.Service, w.TUF.Service, w.PyPI.Service, w.Slack.Service}
+	all := []*Service{w.Rekor.Service, w.CT.Service, w.StaticCT.Service, w.TUF.Service, w.PyPI.Service, w.Slack.Service, w.GitHub.Service, w.GitHub.Blobs}
 	for _, s := range w.shards {
 		all = append(all, s.Service)
 	}

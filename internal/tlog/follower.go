@@ -50,6 +50,9 @@ type Follower[H any] struct {
 	// ProveEntries is how many leaves are read at most before they are proven; 0 is 1,048,576. Each proof costs some
 	// requests, and leaves that do not hash to the signed root make void what was read since the last one.
 	ProveEntries uint64
+	// Stop says that enough was read for now: the rest is left for another run. It is asked before anything is read and after
+	// each proof; may be nil.
+	Stop func() bool
 	// Progress is told how many leaves were read; may be nil.
 	Progress func(leaves uint64)
 }
@@ -168,6 +171,9 @@ func (f *Follower[H]) read(ctx context.Context, state State, cp SignedCheckpoint
 		step = defaultProveEntries
 	}
 	for {
+		if f.Stop != nil && tree.End() == out.Proven && f.Stop() {
+			return nil
+		}
 		run := newRun(tree)
 		if end := min(target, (tree.End()/step+1)*step); tree.End() < end {
 			if err := f.pages(ctx, tree, end, run, out); err != nil {

@@ -46,7 +46,10 @@ type Misbehaviour struct {
 	// LeafHashes are those of these entries, in hex, and Leaves the entries as they were served, as far as they are kept.
 	LeafHashes []string `json:"leaf_hashes,omitempty"`
 	Leaves     [][]byte `json:"leaves,omitempty"`
-	Detail     string   `json:"detail"`
+	// OldInclusion and NewInclusion are inclusion proofs of one index in both trees that contradict each other.
+	OldInclusion *InclusionEvidence `json:"old_inclusion,omitempty"`
+	NewInclusion *InclusionEvidence `json:"new_inclusion,omitempty"`
+	Detail       string             `json:"detail"`
 }
 
 // Evidence is a checkpoint as it was served.
@@ -71,6 +74,9 @@ func (m *Misbehaviour) Contradiction() string {
 		return fmt.Sprintf("entries %d to %d, root %s", m.From, m.To, m.Computed)
 	case KindFrozenGrew:
 		return "growth" // that it goes on growing is nothing new
+	}
+	if m.OldInclusion != nil {
+		return fmt.Sprintf("entry %d of the tree of size %d, root %s", m.OldInclusion.Index, m.Old.Size, m.Old.Root)
 	}
 	if m.New.Size > m.Old.Size {
 		return fmt.Sprintf("size %d, roots %s and %s", m.Old.Size, m.Old.Root, m.otherRoot())

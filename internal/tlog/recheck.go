@@ -34,6 +34,12 @@ func (m *Misbehaviour) Recheck(verify func(raw []byte) (SignedCheckpoint, error)
 		return latest.Size > old.Size, both
 	case old.Size == latest.Size:
 		return old.Root != latest.Root, both
+	case m.OldInclusion != nil && m.NewInclusion != nil:
+		again, err := Disagree(m.OldInclusion.of(old), m.NewInclusion.of(latest))
+		if err != nil {
+			return false, "the inclusion proofs: " + err.Error()
+		}
+		return again != nil, fmt.Sprintf("%s; entry %d, or what lies before it, is another in each", both, m.OldInclusion.Index)
 	case len(m.NewRange) > 0:
 		return m.rangesDiffer(latest), both + "; their common subtrees differ"
 	}
