@@ -4,19 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"os"
-	"path/filepath"
-	"time"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
-	"github.com/rekoncile/rekoncile/internal/clock"
-	"github.com/rekoncile/rekoncile/internal/config"
-	"github.com/rekoncile/rekoncile/internal/notify"
 	"github.com/rekoncile/rekoncile/internal/sandbox"
 )
 
@@ -73,15 +67,7 @@ over it. It ends with exit code 0 if everything was found that should be, and no
 // demo runs the catalogue: all cases that can share a world in one, the others each in its own.
 func (a *app) demo(ctx context.Context, g *globals, seed uint64) (*demoAnswer, error) {
 	answer := &demoAnswer{Schema: "demo/1", Seed: seed, Cases: []demoCase{}, Alerts: []string{}, Open: []audit.Finding{}}
-	groups := [][]sandbox.Case{nil}
-	for _, c := range sandbox.Lies() {
-		if c.Alone {
-			groups = append(groups, []sandbox.Case{c})
-		} else {
-			groups[0] = append(groups[0], c)
-		}
-	}
-	for i, cases := range groups {
+	for i, cases := range sandbox.Worlds(sandbox.Lies()) {
 		if !g.json && i == 0 {
 			line(a.stdout, "A project like ONNX publishes three years of releases, honestly. Then %d things happen.", len(sandbox.Lies()))
 		}
@@ -92,13 +78,6 @@ func (a *app) demo(ctx context.Context, g *globals, seed uint64) (*demoAnswer, e
 	return answer, nil
 }
 
-// demoRun is one world with the monitor in it.
-type demoRun struct {
-	world *sandbox.World
-	clock *clock.Simulated
-	pass  *pass
-}
-
 // demoWorld makes a world, lets the cases happen in it, and adds what the monitor made of them.
 func (a *app) demoWorld(ctx context.Context, g *globals, seed uint64, cases []sandbox.Case, answer *demoAnswer) (err error) {
 	dir, err := os.MkdirTemp("", "monitor-demo-")
@@ -106,18 +85,22 @@ func (a *app) demoWorld(ctx context.Context, g *globals, seed uint64, cases []sa
 		return fmt.Errorf("the demo needs a temporary folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	run, err := a.newDemoRun(g, seed, dir)
+	logger := slog.New(slog.DiscardHandler)
+	if g.logLevel != "" {
+		if logger, err = a.logger(g); err != nil {
+			return err
+		}
+	}
+	run, err := a.newScenario(logger, seed, dir, false)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, run.world.Close()) }()
-	if err := sandbox.OnnxLike(run.world); err != nil {
-		return err
-	}
-	last, err := run.play(ctx, cases)
+	made, err := run.play(ctx, cases)
 	if err != nil {
 		return err
 	}
+	last := made[len(made)-1].answer
 	for _, c := range cases {
 		answer.Cases = append(answer.Cases, judgeCase(c, last.Findings))
 	}
@@ -128,113 +111,12 @@ func (a *app) demoWorld(ctx context.Context, g *globals, seed uint64, cases []sa
 	return nil
 }
 
-// newDemoRun starts a world, and wires the monitor to it as a configuration would.
-func (a *app) newDemoRun(g *globals, seed uint64, dir string) (*demoRun, error) {
-	logger := slog.New(slog.DiscardHandler)
-	if g.logLevel != "" {
-		var err error
-		if logger, err = a.logger(g); err != nil {
-			return nil, err
-		}
-	}
-	world, err := sandbox.New(sandbox.Options{Seed: seed})
-	if err != nil {
-		return nil, err
-	}
-	c := clock.NewSimulated(world.Now())
-	c.AutoAdvance()
-	if world, err = sandbox.New(sandbox.Options{Seed: seed, Now: c.Now, Logger: logger}); err != nil {
-		return nil, err
-	}
-	if err := world.Start(); err != nil {
-		return nil, err
-	}
-	cfg, err := demoConfig(world, dir)
-	if err != nil {
-		return nil, errors.Join(err, world.Close())
-	}
-	slack, err := notify.NewSlack(world.Slack.WebhookURL(), &http.Client{Timeout: 10 * time.Second})
-	if err != nil {
-		return nil, errors.Join(err, world.Close())
-	}
-	inner := &app{stdin: a.stdin, stdout: io.Discard, stderr: io.Discard, clock: c}
-	return &demoRun{world, c, &pass{app: inner, cfg: cfg, logger: logger, deliver: true, channels: []notify.Channel{slack}}}, nil
-}
-
-// demoConfig is the embedded preset, pointed at the sandbox.
-func demoConfig(world *sandbox.World, dir string) (*config.Config, error) {
-	cfg, err := (&globals{}).loadConfig()
-	if err != nil {
-		return nil, err
-	}
-	root := filepath.Join(dir, "trusted_root.json")
-	if err := os.WriteFile(root, world.TrustedRootJSON(), 0o600); err != nil {
-		return nil, err
-	}
-	gitHubRoot, err := world.GitHub.TrustedRootJSON()
-	if err != nil {
-		return nil, err
-	}
-	own := filepath.Join(dir, "github_root.json")
-	if err := os.WriteFile(own, gitHubRoot, 0o600); err != nil {
-		return nil, err
-	}
-	cfg.Database = filepath.Join(dir, "monitor.db")
-	cfg.Trust = []config.TrustSource{{TrustedRoot: root}, {TrustedRoot: own}}
-	cfg.GitHub = config.GitHub{API: world.GitHub.URL(), Blobs: []string{"127.0.0.1"}, Attestations: true}
-	cfg.Logs.CT = false // this root names the sandbox's CT log by a host that does not exist
-	cfg.Indexes = []config.Index{{Name: "pypi", URL: world.PyPI.URL()}}
-	for i := range cfg.Projects {
-		cfg.Projects[i].Policy.Repository.IDsUnconfirmed = false
-		for k := range cfg.Projects[i].Policy.Grades {
-			cfg.Projects[i].Policy.Grades[k].Expect = nil // this world has no more weekly builds
-		}
-	}
-	cfg.Alerts.Slack = &config.Slack{} // makes outbox rows; the channel itself is handed in
-	return cfg, nil
-}
-
-// play lets the cases happen between passes: what must be there before, then what happens, then what confirms it, and
-// at last the passing of every grace period.
-func (r *demoRun) play(ctx context.Context, cases []sandbox.Case) (*passAnswer, error) {
-	var wait time.Duration
-	for _, c := range cases {
-		wait = max(wait, c.Wait)
-		r.pass.flags.deep = r.pass.flags.deep || c.Deep
-	}
-	steps := []func(sandbox.Case) func(*sandbox.World) error{
-		func(c sandbox.Case) func(*sandbox.World) error { return c.Prepare },
-		func(c sandbox.Case) func(*sandbox.World) error { return c.Apply },
-		func(c sandbox.Case) func(*sandbox.World) error { return c.Confirm },
-	}
-	var answer *passAnswer
-	for _, step := range steps {
-		for _, c := range cases {
-			if do := step(c); do != nil {
-				if err := do(r.world); err != nil {
-					return nil, fmt.Errorf("case %s: %w", c.Name, err)
-				}
-			}
-		}
-		r.clock.Advance(20 * time.Minute) // people do not act at the instant at which the monitor looks
-		var err error
-		if answer, err = r.pass.run(ctx, "demo"); err != nil {
-			return nil, err
-		}
-	}
-	if wait > 0 {
-		r.clock.Advance(wait)
-		return r.pass.run(ctx, "demo")
-	}
-	return answer, nil
-}
-
 // judgeCase looks for what a case must have led to.
 func judgeCase(c sandbox.Case, findings []audit.Finding) demoCase {
 	d := demoCase{Name: c.Name, About: c.About, Expected: c.Rule, Found: []string{}, AsItIs: c.Rule == ""}
 	allowed := append([]string{c.Rule}, c.Also...)
 	for _, f := range findings {
-		if f.PyPIProject != c.Project || f.File != c.File || c.File == "" && f.Release != c.Version {
+		if !isAbout(f, c) {
 			continue
 		}
 		d.Found = append(d.Found, f.Rule)
@@ -243,11 +125,7 @@ func judgeCase(c sandbox.Case, findings []audit.Finding) demoCase {
 		}
 	}
 	for _, rule := range d.Found {
-		expected := false
-		for _, ok := range allowed {
-			expected = expected || rule == ok
-		}
-		d.AsItIs = d.AsItIs && expected
+		d.AsItIs = d.AsItIs && slices.Contains(allowed, rule)
 	}
 	return d
 }

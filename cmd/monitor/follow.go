@@ -162,7 +162,7 @@ type followRun struct {
 	parallel int
 	// goesOn says that another run comes: what reads in bulk does so for a while only.
 	goesOn bool
-	// afterwards leaves Rekor v1 for later: what the releases' attestations name is to be known first.
+	// afterwards leaves Rekor v1, and the judging, for later: what the releases' attestations name is to be known first.
 	afterwards bool
 
 	// refresh is the age at which the trusted roots are loaded again.
@@ -218,6 +218,9 @@ func (r *followRun) once(ctx context.Context) (*followAnswer, error) {
 		answer.Outcome = audit.Incomplete
 	}
 	answer.Requests = since(before, client.Requests())
+	if r.afterwards {
+		return answer, nil // what Rekor v1 has of a certificate is not known before it was read
+	}
 	return answer, r.settle(ctx, known, answer)
 }
 

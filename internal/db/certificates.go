@@ -18,7 +18,7 @@ func (db *DB) OwnCertificates(ctx context.Context, fn func(audit.CertificateFact
 }
 
 // ownQuery reads them in the order of an index: of a million hits, a few are certificates of one's own.
-const ownQuery = `SELECT h.certificate_id, c.tbs_sha256, c.serial, c.not_before, c.not_after, c.identity, h.project, h.class,
+var ownQuery = `SELECT h.certificate_id, c.tbs_sha256, c.serial, c.not_before, c.not_after, c.identity, h.project, h.class,
 	l.origin, h.tree_index, h.leaf_hash, h.logged_at, h.first_seen,
 	(SELECT count(*) FROM entry_certificates ec WHERE ec.certificate_id = h.certificate_id AND ` + provenEntry + `),
 	(SELECT count(*) FROM attestations a WHERE a.certificate_id = h.certificate_id AND a.status <> 'failed')

@@ -7,17 +7,24 @@ import (
 )
 
 // Case is one thing that may happen to the project that OnnxLike makes, and what a monitor must make of it. Most
-// cases have a file of their own, so that all that are not Alone can happen in one world.
+// cases have a file or a run of their own, so that all that are not Alone can happen in one world. It is for one world: its
+// steps may remember what they did.
 type Case struct {
 	// Name is unique. About says what happens, in one sentence.
 	Name, About string
+	// Book is where it shows.
+	Book Book
 	// Project and File name what the finding is about; File is "" where it is a release (Version) or a project.
 	Project, Version, File string
+	// Run is the number of the run that the finding's identity names, and Log the origin of the log that it is about, where it
+	// is about a certificate, an entry or a log.
+	Run, Log string
 	// Rule is the finding that must follow; "" where none may. Then Tempts is the one that a careless reading
 	// would give.
 	Rule, Tempts string
-	// Also lists further findings that the same cause brings along.
-	Also []string
+	// Also lists further findings that the same cause brings along, and Besides those that come to them where the logs are read
+	// as well as the index.
+	Also, Besides []string
 	// Passes is how many passes the monitor makes until the finding must be there: with 1, Apply happens before
 	// it; with 2, Prepare before the first and Apply before the second; with 3, Confirm before the third.
 	Passes                  int
@@ -32,6 +39,49 @@ type Case struct {
 	ConfirmedIDs bool
 }
 
+// Book is one of the three ledgers, or what is known beside them.
+type Book string
+
+// The books.
+const (
+	Releases     Book = "releases"
+	Certificates Book = "certificates"
+	Entries      Book = "entries"
+	Logs         Book = "logs' own signatures"
+	Sources      Book = "what answers"
+)
+
+// Catalogue lists every case. Those of Lies need the index and GitHub alone; all others need [Options.TrustLogs], and a monitor that reads
+// the logs, from their beginnings.
+func Catalogue() []Case {
+	all := Lies()
+	for _, family := range [][]Case{CertificateCases(), theftCases(), entryCases(), rekorCases(), logCases(), sourceCases()} {
+		all = append(all, family...)
+	}
+	return all
+}
+
+// Worlds shares cases out to as few worlds as there can be: those that are not Alone are together with all that have to hold for
+// as long.
+func Worlds(cases []Case) [][]Case {
+	var worlds [][]Case
+	shared := map[time.Duration]int{}
+	for _, c := range cases {
+		wait := max(c.Wait, beyondGrace)
+		i, ok := shared[wait]
+		switch {
+		case c.Alone:
+			worlds = append(worlds, []Case{c})
+		case ok:
+			worlds[i] = append(worlds[i], c)
+		default:
+			shared[wait] = len(worlds)
+			worlds = append(worlds, []Case{c})
+		}
+	}
+	return worlds
+}
+
 // Lies lists the cases for every rule that the index and GitHub's store can answer: those that must alert, and their honest
 // neighbours that must not.
 func Lies() []Case {
@@ -42,6 +92,14 @@ func Lies() []Case {
 	} {
 		cases = append(cases, family...)
 	}
+	return shownBy(Releases, cases)
+}
+
+// shownBy says where cases show.
+func shownBy(b Book, cases []Case) []Case {
+	for i := range cases {
+		cases[i].Book = b
+	}
 	return cases
 }
 
@@ -50,15 +108,24 @@ func caseFile(name string) string {
 	return fmt.Sprintf("onnx-%s-1%s-cp312-abi3-manylinux_2_28_x86_64.whl", currentVersion, strings.ReplaceAll(name, "-", "_"))
 }
 
+// runOf is the number of the run that signs a file on its own.
+func runOf(filename string) string { return Claims{}.of("file/" + filename).RunID }
+
 // shipped is a case of one pass about one file of the current release.
 func shipped(name, about, rule string, s shipment) Case {
 	if s.filename == "" {
 		s.filename = caseFile(name)
 	}
 	return Case{
-		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: s.filename, Rule: rule, Passes: 1,
+		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: s.filename, Run: runOf(s.filename), Rule: rule, Passes: 1,
 		Apply: func(w *World) error { return w.ship(s) },
 	}
+}
+
+// besides adds what the logs say of a case of the index.
+func (c Case) besides(rules ...string) Case {
+	c.Besides = rules
+	return c
 }
 
 // tempts marks a case that must not alert.
@@ -77,7 +144,7 @@ func (c Case) after(wait time.Duration) Case {
 func changed(name, about, rule string, apply func(w *World, filename string) error) Case {
 	filename := caseFile(name)
 	return Case{
-		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: filename, Rule: rule, Passes: 2,
+		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: filename, Run: runOf(filename), Rule: rule, Passes: 2,
 		Prepare: func(w *World) error { return w.ship(shipment{filename: filename}) },
 		Apply:   func(w *World) error { return apply(w, filename) },
 	}
@@ -160,7 +227,7 @@ func certificateCases() []Case {
 		shipped("foreign-sct", "The certificate's CT promise is signed by another key than the log's.", rule,
 			shipment{options: CertificateOptions{ForeignSCT: true}}),
 		shipped("rogue-authority", "The certificate comes from an authority with Fulcio's names and other keys.", rule,
-			shipment{options: CertificateOptions{Rogue: true}}),
+			shipment{options: CertificateOptions{Rogue: true, Unlogged: true}}).besides("unchained-certificate"),
 	}
 }
 

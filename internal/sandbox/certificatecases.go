@@ -6,12 +6,19 @@ import "time"
 // must alert once the logs had a day, and their honest neighbours that must not. They need [Options.TrustLogs], and nothing
 // of the index.
 func CertificateCases() []Case {
-	const mergeDelay = 24 * time.Hour
 	unlogged, unaccounted := "unlogged-certificate", "unaccounted-certificate"
-	one := func(name, about, rule string, apply func(*World) error, also ...string) Case {
-		return Case{Name: name, About: about, Project: onnxProject, Rule: rule, Also: also, Passes: 1, Wait: mergeDelay + time.Hour, Apply: apply}
+	one := func(name, about, rule string, apply func(label string) func(*World) error, also ...string) Case {
+		c := aRun(name, about, rule, apply)
+		c.Also = also
+		return c.after(beyondMergeDelay)
 	}
-	return []Case{
+	signing := func(c Claims, o CertificateOptions) func(string) func(*World) error {
+		return func(label string) func(*World) error { return signing(c.of(label), o) }
+	}
+	certified := func(c Claims) func(string) func(*World) error {
+		return func(label string) func(*World) error { return certified(c.of(label)) }
+	}
+	return shownBy(Certificates, []Case{
 		one("broken-promise", "A certificate signs a log entry, and the CT log that promised it does not have it.", unlogged,
 			signing(ReleaseClaims("1.23.0"), CertificateOptions{Unlogged: true})),
 		one("broken-static-promise", "A certificate signs a log entry, and at the index that a static CT log promised for it there is another.", unlogged,
@@ -33,7 +40,16 @@ func CertificateCases() []Case {
 			signing(ReleaseClaims("1.23.0"), CertificateOptions{})).tempts(unaccounted),
 		one("unused-build-certificate", "A certificate is issued to a build, which publishes nothing, and there are logs of entries that nobody read.", "",
 			certified(onnxClaims("refs/heads/main", "push", ""))).tempts(unaccounted),
-	}
+	})
+}
+
+// beyondMergeDelay is longer than a CT log may take to include what it promised.
+const beyondMergeDelay = 25 * time.Hour
+
+// aRun is a case of one pass about what a run of its own signs, or is certified for: the claims that follow from its name.
+func aRun(name, about, rule string, apply func(label string) func(*World) error) Case {
+	label := "case/" + name
+	return Case{Name: name, About: about, Project: onnxProject, Run: Claims{}.of(label).RunID, Rule: rule, Passes: 1, Apply: apply(label)}
 }
 
 // signing has a certificate issued now sign an entry of Rekor v2.

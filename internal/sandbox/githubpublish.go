@@ -28,6 +28,7 @@ func (w *World) store(e evidence, subject Subject) error {
 	if e.claims != nil {
 		claims = *e.claims
 	}
+	claims = claims.of("file/" + subject.Name)
 	if e.options.At.IsZero() {
 		e.options.At = w.now().Add(-15 * time.Minute)
 	}

@@ -12,11 +12,11 @@ func as(edit func(*Claims)) shipment {
 func identityCases() []Case {
 	const rule = "unexpected-identity"
 	ids := shipped("repository-id", "The name of the repository is right, its numeric id is not: somebody took the name over.", rule,
-		as(func(c *Claims) { c.RepositoryID = "999000111" }))
+		as(func(c *Claims) { c.RepositoryID = "999000111" })).besides(rule)
 	ids.ConfirmedIDs = true
 
 	ci := shipment{claims: &Claims{
-		Issuer: "https://oidc.codefresh.io", SAN: "https://g.codefresh.io/attacker/build:620000000000000000000000/600000000000000000000000",
+		Issuer: "https://oidc.codefresh.io", SAN: "https://g.codefresh.io/attacker/build:620000000000000000000000/6000000000000" + runOf(caseFile("other-ci")),
 		Repository: onnxRepository, Workflow: onnxWorkflow, Ref: "refs/heads/rel-" + currentVersion,
 	}}
 	// Codefresh's certificates tell the repository that was cloned, and little else.
@@ -26,6 +26,7 @@ func identityCases() []Case {
 	clone := shipped("other-ci", "Another CI service that cloned the project's repository signs a file.", rule, ci)
 	// The index has no publishers of that service: whatever it records cannot be right.
 	clone.Also = []string{"publisher-mismatch"}
+	clone = clone.besides("lookalike-identity")
 	person := shipment{
 		claims:    &Claims{Issuer: "https://accounts.google.com", Email: "maintainer@example.com"},
 		publisher: &Publisher{Kind: "Google", Email: "maintainer@example.com"},
@@ -33,28 +34,28 @@ func identityCases() []Case {
 
 	return []Case{
 		shipped("unknown-workflow", "A workflow that nobody knows, in the project's repository, signs a file.", rule,
-			as(func(c *Claims) { c.Workflow = "nightly.yml" })),
+			as(func(c *Claims) { c.Workflow = "nightly.yml" })).besides(rule),
 		shipped("fork", "A fork of the repository runs the release workflow and signs a file.", rule,
 			as(func(c *Claims) { c.Repository, c.RepositoryID, c.OwnerID = "attacker/onnx", "999000222", "999000333" })),
 		shipped("longer-name", "A repository whose name begins with the project's signs a file.", rule,
 			as(func(c *Claims) { c.Repository, c.RepositoryID = "onnx/onnx-tensorrt", "999000444" })),
 		shipped("reusable-workflow", "The project's repository has a stranger's reusable workflow sign a file.", rule,
-			as(func(c *Claims) { c.SignerWorkflow = "attacker/ci/.github/workflows/build.yml@refs/heads/main" })),
+			as(func(c *Claims) { c.SignerWorkflow = "attacker/ci/.github/workflows/build.yml@refs/heads/main" })).besides(rule),
 		shipped("foreign-caller", "A stranger's repository calls the project's release workflow and signs a file.", rule,
 			as(func(c *Claims) {
 				c.SignerWorkflow = c.workflowRef()
 				c.Repository, c.RepositoryID, c.OwnerID, c.Workflow = "attacker/app", "999000555", "999000333", "main.yml"
-			})),
+			})).besides("lookalike-identity"),
 		shipped("enterprise-issuer", "The issuer is that of an enterprise of its own, whose URL extends the public one's.", rule,
-			as(func(c *Claims) { c.Issuer = gitHubIssuer + "/attacker" })),
+			as(func(c *Claims) { c.Issuer = gitHubIssuer + "/attacker" })).besides(rule),
 		clone,
 		shipped("person", "A person signs a file by hand.", rule, person),
 		shipped("tag", "The release workflow runs for a tag, which the project never publishes from.", rule,
-			as(func(c *Claims) { c.Ref = "refs/tags/v" + currentVersion })),
+			as(func(c *Claims) { c.Ref = "refs/tags/v" + currentVersion })).besides(rule),
 		shipped("push", "The release job runs for a push, which never publishes.", rule,
-			as(func(c *Claims) { c.Trigger = "push" })),
+			as(func(c *Claims) { c.Trigger = "push" })).besides(rule),
 		shipped("self-hosted", "The release job runs on a machine that is not GitHub's.", rule,
-			as(func(c *Claims) { c.Runner = "self-hosted" })),
+			as(func(c *Claims) { c.Runner = "self-hosted" })).besides(rule),
 		ids,
 
 		shipped("late-file", "A file is added to a release two days later, by another attempt of the release job.", "",

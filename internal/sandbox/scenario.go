@@ -127,17 +127,22 @@ func weeklyClaims() Claims { return onnxClaims("refs/heads/main", "schedule", "p
 
 // onnxClaims are those of a job of the project's release workflow. Commit and run follow from the rest.
 func onnxClaims(ref, trigger, environment string) Claims {
-	digest := digestOf([]byte(strings.Join([]string{ref, trigger, environment}, "\n")))
+	return Claims{
+		Repository: onnxRepository, RepositoryID: onnxRepositoryID, OwnerID: onnxOwnerID,
+		Workflow: onnxWorkflow, WorkflowName: "Create Releases",
+		Ref: ref, Trigger: trigger, Environment: environment, Attempt: 1,
+	}.of(strings.Join([]string{ref, trigger, environment}, "\n"))
+}
+
+// of are the same claims in another run, of another commit: both follow from a label.
+func (c Claims) of(label string) Claims {
+	digest := digestOf([]byte(label))
 	run, err := strconv.ParseUint(digest[40:48], 16, 64)
 	if err != nil {
 		panic(fmt.Sprintf("parsing hex digits of a digest: %v", err))
 	}
-	return Claims{
-		Repository: onnxRepository, RepositoryID: onnxRepositoryID, OwnerID: onnxOwnerID,
-		Workflow: onnxWorkflow, WorkflowName: "Create Releases",
-		Ref: ref, SHA: digest[:40], Trigger: trigger, Environment: environment,
-		RunID: strconv.FormatUint(20_000_000_000+run, 10), Attempt: 1,
-	}
+	c.SHA, c.RunID = digest[:40], strconv.FormatUint(20_000_000_000+run, 10)
+	return c
 }
 
 // publisherFor is PyPI's record of a trusted publisher with these claims.
@@ -153,7 +158,12 @@ type publication struct {
 	claims  Claims
 	options CertificateOptions
 	slsa    bool
+	// cancelled says how far a job came that was cancelled; nil for one that ended.
+	cancelled *cancelled
 }
+
+// cancelled is how many of a job's files got an attestation, and how many of these were uploaded.
+type cancelled struct{ attested, uploaded int }
 
 func (w *World) publish(p publication) error {
 	if p.options.At.IsZero() {
@@ -184,11 +194,18 @@ func (w *World) publish(p publication) error {
 			return err
 		}
 	}
-	for _, filename := range p.files {
+	end := cancelled{len(p.files), len(p.files)}
+	if p.cancelled != nil {
+		end = *p.cancelled
+	}
+	for i, filename := range p.files[:end.attested] {
 		content := contentOf(filename)
 		attestation, err := w.Attest(signer, PublishStatement(Subject{filename, digestOf(content)}), at.Add(20*time.Second))
 		if err != nil {
 			return err
+		}
+		if i >= end.uploaded || w.PyPI.file(p.project, filename) != nil { // the index takes a file that it has for one that arrived
+			continue
 		}
 		document, err := ProvenanceDocument(publisherFor(p.claims), attestation)
 		if err != nil {
@@ -240,6 +257,7 @@ func (w *World) provenance(s shipment, content []byte) ([]byte, error) {
 	if s.claims != nil {
 		claims = *s.claims
 	}
+	claims = claims.of("file/" + s.filename)
 	// Long enough ago for the certificate to have expired: a signature logged later than that is late, and not in
 	// the future.
 	if s.options.At.IsZero() {
