@@ -32,6 +32,9 @@ func (w *World) store(e evidence, subject Subject) error {
 	if e.options.At.IsZero() {
 		e.options.At = w.now().Add(-15 * time.Minute)
 	}
+	if err := w.addRun(claims); err != nil {
+		return err
+	}
 	a, err := w.evidence(e, claims, subject)
 	if err != nil {
 		return err
