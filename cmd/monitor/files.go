@@ -29,11 +29,7 @@ project signed), unsigned, wrong (attested, but not as it should be), unknown (c
 					return usage("--state %q: use verified, legacy, unsigned, wrong, unknown or gone", s)
 				}
 			}
-			cfg, err := g.loadConfig()
-			if err != nil {
-				return err
-			}
-			record, err := openRecord(c.Context(), cfg)
+			_, record, err := g.openRecord(c.Context())
 			if err != nil {
 				return err
 			}
