@@ -40,11 +40,15 @@ type Subject struct {
 	// Certificate names a certificate by its TBS without poison and SCTs (hex SHA-256), whether it was met as a
 	// precertificate, in an entry or in a bundle.
 	Certificate string `json:"certificate_tbs_sha256,omitempty"`
+	// Job names all that one signer signed in one run: the run, who signed, and the environment.
+	Job string `json:"job,omitempty"`
 }
 
 // String names the subject in one line; equal subjects have equal strings.
 func (s Subject) String() string {
 	switch {
+	case s.Job != "":
+		return fmt.Sprintf("%s: job %s", s.Project, s.Job)
 	case s.Certificate != "":
 		return fmt.Sprintf("%s: certificate tbs-sha256:%s", s.Project, s.Certificate)
 	case s.LeafHash != "":

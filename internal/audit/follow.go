@@ -186,13 +186,26 @@ func (h heldSource) Checkpoint(context.Context) (tlog.SignedCheckpoint, error) {
 // LogRecord is the record as judging the logs uses it.
 type LogRecord interface {
 	Logs(ctx context.Context) ([]LogFacts, error)
-	// ProvenHits calls fn for each hit that a verified root commits to.
-	ProvenHits(ctx context.Context, fn func(HitFacts) error) error
+	// Account works out who signed what is new in the record, and what accounts for the entries of which that may have changed.
+	Account(ctx context.Context) error
+	// Signers calls fn for each signer in the record.
+	Signers(ctx context.Context, fn func(SignerFacts) error) error
+	// HitsOf calls fn for each hit that a verified root commits to and that one of the signers signed, that cannot be decoded, or
+	// whose certificates chain to nothing.
+	HitsOf(ctx context.Context, signers []int64, fn func(HitFacts) error) error
+	// OpenJobs calls fn for each job of one of the signers that signed proven entries which nothing accounts for in full.
+	OpenJobs(ctx context.Context, signers []int64, fn func(JobFacts) error) error
+	// JobEntries lists the first few of these entries.
+	JobEntries(ctx context.Context, job int64, limit int) ([]EntryRef, error)
+	// ReleasesRead lists the index projects in the record.
+	ReleasesRead(ctx context.Context) ([]ReleasesRead, error)
 	// BrokenPromises calls fn for each promise of a CT log that was needed and was not shown to be kept.
 	BrokenPromises(ctx context.Context, fn func(PromiseFacts) error) error
-	// OwnCertificates calls fn for each certificate that a CT log shows in a watched project's own name, in the order in which
-	// the record met them.
-	OwnCertificates(ctx context.Context, fn func(CertificateFacts) error) error
+	// ProvenHits calls fn for each hit that a verified root commits to.
+	ProvenHits(ctx context.Context, fn func(HitFacts) error) error
+	// OpenCertificates calls fn for each certificate that a CT log shows in a watched project's own name and of which it may be
+	// that nothing is known that it signed, in the order in which the record met them.
+	OpenCertificates(ctx context.Context, fn func(CertificateFacts) error) error
 	// OpenEntries calls fn for each entry that a verified attestation names and of which it is not known that the log has it
 	// so, once it was asked.
 	OpenEntries(ctx context.Context, fn func(OpenEntry) error) error
@@ -213,9 +226,12 @@ type LogStanding struct {
 	WatchList string
 }
 
-// SettleLogs judges every log, every proven hit and every certificate, and writes what came of it.
+// SettleLogs judges every log, every proven hit, every certificate and every job, and writes what came of it.
 func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies map[string]identity.Policy, standings map[string]LogStanding, now time.Time, channels []string) ([]Change, error) {
 	j := &Judge{Rules: rules, Now: now.UTC().Truncate(time.Microsecond)}
+	if err := record.Account(ctx); err != nil {
+		return nil, err
+	}
 	var a Assessment
 	logs, err := record.Logs(ctx)
 	if err != nil {
@@ -242,16 +258,54 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 			}
 		}
 	}
-	if err := record.ProvenHits(ctx, func(h HitFacts) error { add(j.Hit(h, policies)); return nil }); err != nil {
+	if err := j.signed(ctx, record, policies, add); err != nil {
 		return nil, err
 	}
 	if err := record.BrokenPromises(ctx, func(p PromiseFacts) error { add(j.Promise(p, policies)); return nil }); err != nil {
 		return nil, err
 	}
-	if err := record.OwnCertificates(ctx, func(c CertificateFacts) error { add(j.Certificate(c, logs, policies)); return nil }); err != nil {
+	if err := record.OpenCertificates(ctx, func(c CertificateFacts) error { add(j.Certificate(c, logs, policies)); return nil }); err != nil {
 		return nil, err
 	}
 	changes, err := record.SettleLogs(ctx, j.Now, a, channels)
 	failpoint.Hit("audit/logs-settled")
 	return changes, err
+}
+
+// signed judges what was signed, by whom. A signer is judged once, however often it signed: of the hits, only those are looked at
+// whose signers no grade knows, and of the jobs, those of signers whose entries must be accounted for.
+func (j *Judge) signed(ctx context.Context, record LogRecord, policies map[string]identity.Policy, add func(Assessment)) error {
+	releases, err := record.ReleasesRead(ctx)
+	if err != nil {
+		return err
+	}
+	var loud, weighty []int64
+	signers := map[int64]Signer{}
+	if err := record.Signers(ctx, func(f SignerFacts) error {
+		s := j.Signer(f, policies, releases)
+		if s.Class != identity.ClassSelf || len(s.Grades) == 0 {
+			loud = append(loud, s.ID)
+		}
+		if s.Weighty {
+			weighty, signers[s.ID] = append(weighty, s.ID), s
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := record.HitsOf(ctx, loud, func(h HitFacts) error { add(j.Hit(h, policies)); return nil }); err != nil {
+		return err
+	}
+	return record.OpenJobs(ctx, weighty, func(f JobFacts) error {
+		s := signers[f.Signer]
+		var entries []EntryRef
+		if j.JobState(f, s).OpenState == OpenUnaccounted {
+			var err error
+			if entries, err = record.JobEntries(ctx, f.ID, shownEntries); err != nil {
+				return err
+			}
+		}
+		add(j.Job(f, s, entries))
+		return nil
+	})
 }

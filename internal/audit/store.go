@@ -92,6 +92,8 @@ type VerifiedAttestation struct {
 	Certificate *attest.Certificate
 	Identity    *identity.Identity
 	Entries     []attest.Entry // proven ones only
+	// Statement is what it says, verified or not; nil where it says nothing.
+	Statement *KnownStatement
 }
 
 // StoredDocument is a provenance document in the record.

@@ -63,11 +63,12 @@ var kills = map[string]func(*DB) error{
 		}
 		return errors.Join(store.Begin(ctx, hour(5), from, nil, checkpoint(3)), store.Advance(ctx, hour(5), batch(from, to)), store.Prove(ctx, hour(5), to, checkpoint(3)))
 	},
-	"db/shards-uncommitted": killRekor1("db/shards-uncommitted"),
-	"db/checks-uncommitted": killRekor1("db/checks-uncommitted"),
-	"db/gossip-uncommitted": killRekor1("db/gossip-uncommitted"),
-	"db/plan-uncommitted":   killRekor1("db/plan-uncommitted"),
-	"db/found-uncommitted":  killRekor1("db/found-uncommitted"),
+	"db/shards-uncommitted":   killRekor1("db/shards-uncommitted"),
+	"db/checks-uncommitted":   killRekor1("db/checks-uncommitted"),
+	"db/gossip-uncommitted":   killRekor1("db/gossip-uncommitted"),
+	"db/plan-uncommitted":     killRekor1("db/plan-uncommitted"),
+	"db/found-uncommitted":    killRekor1("db/found-uncommitted"),
+	"db/accounts-uncommitted": func(db *DB) error { return db.Account(context.Background()) },
 }
 
 // allKills are kills, and those of windows.

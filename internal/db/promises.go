@@ -17,11 +17,11 @@ import (
 var _ audit.PromiseStore = (*DB)(nil)
 
 // shown is a certificate c that an attestation or a proven entry has: what was read of a log and not proven yet may go again.
-const shown = `(EXISTS (SELECT 1 FROM attestations a WHERE a.certificate_id = c.id) OR EXISTS (SELECT 1 FROM entry_certificates ec WHERE ec.certificate_id = c.id
+var shown = `(EXISTS (SELECT 1 FROM attestations a WHERE a.certificate_id = c.id) OR EXISTS (SELECT 1 FROM entry_certificates ec WHERE ec.certificate_id = c.id
 	AND ` + provenEntry + `))`
 
 // provenEntry is an entry, by entry_certificates ec, that is no hit which no verified root commits to yet.
-const provenEntry = `NOT EXISTS (SELECT 1 FROM hits h JOIN logs l ON l.id = h.log_id WHERE h.entry_id = ec.entry_id AND h.tree_index >= l.proven_index)`
+var provenEntry = `NOT EXISTS (SELECT 1 FROM hits h JOIN logs l ON l.id = h.log_id WHERE h.entry_id = ec.entry_id AND h.tree_index >= l.proven_index AND NOT ` + provenHit + `)`
 
 // openPromise is a promise x that is due at ?1: one that no log answered for, or that was missing in a tree which is not younger than
 // it by ?2.

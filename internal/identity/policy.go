@@ -20,6 +20,8 @@ type Policy struct {
 	Repository Repository
 	// Grades are the purposes that the repository signs for, in the configuration's order.
 	Grades []Grade
+	// Removals are those of the PyPI projects ("INDEX/NAME") whose files are removed on purpose.
+	Removals []string
 }
 
 // Repository is a repository by name (for discovery) and by numeric id (for trust): names can be
