@@ -75,7 +75,7 @@ type JobFacts struct {
 	// others.
 	Open      int
 	Published bool
-	// Asked says that a store of statements answered for every file that an attestation of the job is of.
+	// Asked says that a store of statements answered for every file that the job signed something about, as far as that is known.
 	Asked bool
 	// Unread counts the files, uploaded since the job began, of which it is not known what attests them.
 	Unread int

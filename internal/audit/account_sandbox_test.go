@@ -179,6 +179,16 @@ func TestTheBooksBalance(t *testing.T) {
 				b.attest(b.t, s, name)
 			}
 		}, "", "", "6 = 3 attestation (release) + 3 statement (release), none open"},
+		"a run is repeated, with provenance": {func(b *books) {
+			b.publish(b.sign(b.t, release, b.ago(day)), "onnx", files...)
+			again := release
+			again.Attempt = 2
+			s := b.sign(b.t, again, b.ago(day-time.Hour))
+			b.provenance(s, files...)
+			for _, name := range files {
+				b.attest(b.t, s, name)
+			}
+		}, "", "", "7 = 3 attestation (release) + 3 statement (release) + open: 1 unknown (release)"},
 		"an upload is cancelled": {func(b *books) {
 			s := b.sign(b.t, release, b.ago(day))
 			b.provenance(s, files...)

@@ -264,8 +264,10 @@ const jobIssued = `(SELECT min(c.not_before) FROM certificates c WHERE c.job_id 
 var openJobs = `SELECT j.id, j.signer_id, j.run, ` + jobIssued + `, min(e.first_seen), count(*),
 	EXISTS (SELECT 1 FROM certificates s JOIN entry_certificates ec ON ec.certificate_id = s.id JOIN accounts a ON a.entry_id = ec.entry_id
 		WHERE s.job_id = j.id AND a.account IN ('attestation', 'file', 'statement', 'provenance', 'partly')),
-	NOT EXISTS (SELECT 1 FROM certificates s JOIN attestations t ON t.certificate_id = s.id AND t.status = 'verified' JOIN provenances p ON p.id = t.provenance_id
-		JOIN files f ON f.id = p.file_id LEFT JOIN statement_lookups k ON k.sha256 = f.sha256 WHERE s.job_id = j.id AND k.sha256 IS NULL),
+	NOT EXISTS (SELECT 1 FROM certificates s JOIN entry_certificates ec ON ec.certificate_id = s.id JOIN accounts a ON a.entry_id = ec.entry_id
+		JOIN entry_hashes h ON h.entry_id = a.entry_id LEFT JOIN statements t ON t.sha256 = h.sha256 OR t.pae_sha256 = h.sha256
+		LEFT JOIN statement_subjects u ON u.statement = t.sha256 JOIN files f ON f.sha256 = coalesce(u.sha256, h.sha256)
+		LEFT JOIN statement_lookups k ON k.sha256 = f.sha256 WHERE s.job_id = j.id AND k.sha256 IS NULL),
 	(SELECT count(*) FROM files f WHERE f.provenance_state IN ('pending', 'untold', 'forbidden') AND (f.uploaded_at IS NULL OR f.uploaded_at >= ` + jobIssued + `))
 	FROM json_each(?1) s JOIN jobs j ON j.signer_id = s.value JOIN open_entries o ON o.job_id = j.id JOIN accounts a ON a.entry_id = o.entry_id AND a.account IN ('open', 'partly')
 	JOIN entries e ON e.id = o.entry_id WHERE o.entry_id NOT IN ` + unprovenEntries + ` GROUP BY j.id ORDER BY j.signer_id, j.run`
