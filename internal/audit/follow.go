@@ -197,6 +197,9 @@ type LogRecord interface {
 	OpenJobs(ctx context.Context, signers []int64, fn func(JobFacts) error) error
 	// JobEntries lists the first few of these entries.
 	JobEntries(ctx context.Context, job int64, limit int) ([]EntryRef, error)
+	// ForeignEntries calls fn for each proven entry by one of the signers, or by a key, that signs a file of the record or a statement
+	// about one; signers that the configuration has watched are left out.
+	ForeignEntries(ctx context.Context, signers []int64, fn func(ForeignFacts) error) error
 	// ReleasesRead lists the index projects in the record.
 	ReleasesRead(ctx context.Context) ([]ReleasesRead, error)
 	// BrokenPromises calls fn for each promise of a CT log that was needed and was not shown to be kept.
@@ -279,12 +282,15 @@ func (j *Judge) signed(ctx context.Context, record LogRecord, policies map[strin
 	if err != nil {
 		return err
 	}
-	var loud, weighty []int64
+	var loud, weighty, strangers []int64
 	signers := map[int64]Signer{}
 	if err := record.Signers(ctx, func(f SignerFacts) error {
 		s := j.Signer(f, policies, releases)
 		if s.Class != identity.ClassSelf || len(s.Grades) == 0 {
 			loud = append(loud, s.ID)
+		}
+		if stranger(f, policies) {
+			strangers = append(strangers, s.ID)
 		}
 		if s.Weighty {
 			weighty, signers[s.ID] = append(weighty, s.ID), s
@@ -296,6 +302,11 @@ func (j *Judge) signed(ctx context.Context, record LogRecord, policies map[strin
 	if err := record.HitsOf(ctx, loud, func(h HitFacts) error { add(j.Hit(h, policies)); return nil }); err != nil {
 		return err
 	}
+	var met Strangers
+	if err := record.ForeignEntries(ctx, strangers, func(f ForeignFacts) error { met.Add(f, policies); return nil }); err != nil {
+		return err
+	}
+	add(j.Strangers(&met))
 	return record.OpenJobs(ctx, weighty, func(f JobFacts) error {
 		s := signers[f.Signer]
 		var entries []EntryRef

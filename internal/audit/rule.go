@@ -30,6 +30,7 @@ const (
 	UnaccountedEntry       = "unaccounted-entry"
 	UnchainedCertificate   = "unchained-certificate"
 	LookalikeIdentity      = "lookalike-identity"
+	ForeignSignature       = "foreign-signature"
 	UnreadableEntry        = "unreadable-entry"
 	BadCheckpoint          = "bad-checkpoint"
 	LogRollback            = "log-rollback"
@@ -121,6 +122,9 @@ func Rules() []Rule {
 		{LookalikeIdentity, "entry or certificate", Low, 0,
 			"A certificate was issued for an identity that resembles a watched name.",
 			"Look at whose it is. It is not the project's, and signs nothing that verifiers of the project accept."},
+		{ForeignSignature, "entry", Low, 0,
+			"Somebody else than the project signed one of its files, or a statement about one, and logged it. Where that was before the file was published it is one severity more urgent.",
+			"Anyone may sign what anyone can download, and verifiers of the project do not accept it. Look at whose it is where a file was signed before it was published: who did so had it before."},
 		{UnreadableEntry, "entry", Medium, 0,
 			"A log entry mentions a watched name and cannot be decoded.",
 			"Look at the leaf in the evidence, and for a newer version of the monitor."},

@@ -228,6 +228,7 @@ func ruleCases() []ruleCase {
 				h.Certificates[0].Identity = &identity.Identity{SAN: "onnx@evil.example", SANType: "email", Issuer: "https://accounts.google.com"}
 			}),
 			fine: neighbours{"ours": aHit(func(*LogHit) {}), "ours, unexpected": aHit(func(h *LogHit) { h.Certificates[0].Identity.BuildTrigger = "issue_comment" })}},
+		{rule: ForeignSignature, wrong: strangersSignature, fine: neighbours{"nobody's": func(j *Judge, _ time.Time) Assessment { return j.Strangers(&Strangers{}) }}},
 		{rule: UnreadableEntry, wrong: aHit(func(h *LogHit) { h.Kind, h.Problem = HitUnreadable, "kind x" }), fine: neighbours{"readable": aHit(func(*LogHit) {})}},
 		{rule: BadCheckpoint, wrong: incident(BadCheckpoint), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
 		{rule: LogRollback, wrong: incident(LogRollback), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
@@ -261,6 +262,15 @@ func aJob(edit func(f *JobFacts)) func(*Judge, time.Time) Assessment {
 		edit(&f)
 		return j.Job(f, s, []EntryRef{{LogRef: LogRef{Origin: "log2.example", Index: 7, GlobalIndex: 7}, LeafHash: "aa", Account: AccountOpen, FirstSeen: since}})
 	}
+}
+
+// strangersSignature is a judgement of a file that somebody else signed.
+func strangersSignature(j *Judge, since time.Time) Assessment {
+	var s Strangers
+	s.Add(ForeignFacts{EntryRef: EntryRef{LogRef: LogRef{Origin: "log2.example", Index: 7}, LeafHash: "aa", FirstSeen: since}, Chained: true,
+		Identity: &identity.Identity{SAN: "somebody@example.org", Issuer: "https://accounts.google.com"}, File: AttestedFile{PyPIProject: "pypi/onnx", File: "onnx.whl"}},
+		map[string]identity.Policy{"onnx": j.Policy})
+	return j.Strangers(&s)
 }
 
 // aCertificate is a judgement of a release's certificate that a CT log shows, and of which no entry is known. Rekor v2 was read

@@ -47,6 +47,10 @@ type Store interface {
 	// Settle stores a scope's judgements: it reconciles the findings held with the assessment, writes every change
 	// with its event and one outbox row a channel, and the states of releases and files.
 	Settle(ctx context.Context, now time.Time, s Settlement) ([]Change, error)
+	// LastJudged returns what a PyPI project's findings were last settled by, and what its facts are named today: another name for
+	// every change of what is judged. StillJudged notes that settling them again would change nothing.
+	LastJudged(ctx context.Context, projectID int64) (s JudgedBy, facts int64, err error)
+	StillJudged(ctx context.Context, now time.Time, p ProjectFacts) error
 
 	// StartRun and FinishRun keep the diary.
 	StartRun(ctx context.Context, now time.Time, job, version, policySHA256 string) (int64, error)
@@ -119,6 +123,8 @@ type Settlement struct {
 	Releases   []ReleaseJudgement
 	// Channels are told of every announced change.
 	Channels []string
+	// JudgedBy is what it was made by.
+	JudgedBy JudgedBy
 }
 
 // ReleaseJudgement is what was judged of a release and its files.

@@ -15,7 +15,7 @@ import (
 )
 
 // accountBatch is how many certificates or entries a transaction works out.
-const accountBatch = 2000
+const accountBatch = 10_000
 
 // Account implements audit.LogRecord. The order matters: what is open is filed under the jobs of its certificates.
 func (db *DB) Account(ctx context.Context) error {
@@ -79,6 +79,16 @@ func (j *filing) file(ctx context.Context, tx *sql.Tx) (int, error) {
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
+	job, err := tx.PrepareContext(ctx, `INSERT INTO jobs (signer_id, run) VALUES (?, ?) ON CONFLICT DO UPDATE SET run = excluded.run RETURNING id`)
+	if err != nil {
+		return 0, err
+	}
+	defer job.Close()
+	under, err := tx.PrepareContext(ctx, `UPDATE certificates SET job_id = ? WHERE id = ?`)
+	if err != nil {
+		return 0, err
+	}
+	defer under.Close()
 	for _, c := range batch {
 		var id *identity.Identity
 		if err := json.Unmarshal([]byte(c.identity), &id); err != nil {
@@ -101,11 +111,11 @@ func (j *filing) file(ctx context.Context, tx *sql.Tx) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		var job int64
-		if err := tx.QueryRowContext(ctx, `INSERT INTO jobs (signer_id, run) VALUES (?, ?) ON CONFLICT DO UPDATE SET run = excluded.run RETURNING id`, signer, run).Scan(&job); err != nil {
+		var its int64
+		if err := job.QueryRowContext(ctx, signer, run).Scan(&its); err != nil {
 			return 0, err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE certificates SET job_id = ? WHERE id = ?`, job, c.id); err != nil {
+		if _, err := under.ExecContext(ctx, its, c.id); err != nil {
 			return 0, err
 		}
 	}
@@ -147,6 +157,14 @@ func hashEntries(ctx context.Context, tx *sql.Tx) (int, error) {
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
+	hash, err := tx.PrepareContext(ctx, `INSERT INTO entry_hashes (entry_id, sha256) VALUES (?, ?) ON CONFLICT DO NOTHING`)
+	if err != nil {
+		return 0, err
+	}
+	defer hash.Close()
+	if len(batch) == 0 {
+		return 0, nil
+	}
 	for _, e := range batch {
 		decoded, _ := rekor.Decode(e.body) // of an entry that cannot be decoded in full, what can
 		for _, hashes := range [][]rekor.Hash{decoded.ArtifactHashes, decoded.PayloadHashes, decoded.EnvelopeHashes} {
@@ -154,16 +172,14 @@ func hashEntries(ctx context.Context, tx *sql.Tx) (int, error) {
 				if h.Algorithm != "sha256" {
 					continue
 				}
-				if _, err := tx.ExecContext(ctx, `INSERT INTO entry_hashes (entry_id, sha256) VALUES (?, ?) ON CONFLICT DO NOTHING`, e.id, h.Hex); err != nil {
+				if _, err := hash.ExecContext(ctx, e.id, h.Hex); err != nil {
 					return 0, err
 				}
 			}
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE accounts SET account = 'due' WHERE entry_id = ?`, e.id); err != nil {
-			return 0, err
-		}
 	}
-	return len(batch), nil
+	_, err = tx.ExecContext(ctx, `UPDATE accounts SET account = 'due' WHERE account = 'new' AND entry_id <= ?`, batch[len(batch)-1].id)
+	return len(batch), err
 }
 
 // accountOf is the account of entry a.entry_id, as the record has it: what names it, or else what it says was signed. A statement

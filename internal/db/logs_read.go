@@ -174,7 +174,7 @@ func (db *DB) HitsOf(ctx context.Context, signers []int64, fn func(audit.HitFact
 	return db.hits(ctx, `h.id IN (SELECT id FROM hits WHERE kind = 'unreadable' OR chained = 0
 		UNION SELECT x.id FROM json_each(?) s JOIN jobs j ON j.signer_id = s.value JOIN certificates c ON c.job_id = j.id JOIN hits x ON x.certificate_id = c.id
 		UNION SELECT x.id FROM json_each(?) s JOIN jobs j ON j.signer_id = s.value JOIN certificates c ON c.job_id = j.id JOIN entry_certificates ec ON ec.certificate_id = c.id
-			JOIN hits x ON x.entry_id = ec.entry_id) AND `+provenHit, []any{string(list), string(list)}, fn)
+			JOIN hits x ON x.entry_id = ec.entry_id) AND h.class <> '`+audit.ClassForeign+`' AND `+provenHit, []any{string(list), string(list)}, fn)
 }
 
 // ProvenHits implements audit.LogRecord.

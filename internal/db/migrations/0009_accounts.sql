@@ -141,3 +141,44 @@ END;
 
 INSERT INTO accounts (entry_id, account) SELECT id, 'new' FROM entries;
 INSERT INTO open_certificates (certificate_id) SELECT DISTINCT certificate_id FROM hits WHERE kind = 'certificate' AND chained = 1 AND class IN ('self', 'signer');
+
+-- What the findings of an index project were last judged by, so that what has not changed is not judged again.
+CREATE TABLE settlements (
+  pypi_project_id INTEGER PRIMARY KEY REFERENCES pypi_projects (id),
+  facts           INTEGER NOT NULL DEFAULT 0,     -- counts the changes of what is judged
+  settled         TEXT    NOT NULL DEFAULT ''     -- JSON: the last judgement
+) STRICT;
+INSERT INTO settlements (pypi_project_id) SELECT id FROM pypi_projects;
+
+-- +goose StatementBegin
+CREATE TRIGGER facts_of_project AFTER INSERT ON pypi_projects BEGIN
+  INSERT INTO settlements (pypi_project_id) VALUES (NEW.id);
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER facts_of_listing AFTER UPDATE OF status, status_reason, failing_since, failure ON pypi_projects
+WHEN (NEW.status, NEW.status_reason, NEW.failing_since, NEW.failure) IS NOT (OLD.status, OLD.status_reason, OLD.failing_since, OLD.failure) BEGIN
+  UPDATE settlements SET facts = facts + 1 WHERE pypi_project_id = NEW.id;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER facts_of_owners AFTER INSERT ON ownerships BEGIN
+  UPDATE settlements SET facts = facts + 1 WHERE pypi_project_id = NEW.pypi_project_id;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER facts_of_file AFTER INSERT ON files BEGIN
+  UPDATE settlements SET facts = facts + 1 WHERE pypi_project_id = NEW.pypi_project_id;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER facts_of_changed_file AFTER UPDATE OF size, url, uploaded_at, yanked, yanked_reason, name_error, listing, missing_since, removed_at, replaced_at, replaced_by,
+  deep_checked_at, deep_sha256, provenance_url, provenance_state, provenance_failing_since, provenance_failure, provenance_id, previous_provenance_id ON files BEGIN
+  UPDATE settlements SET facts = facts + 1 WHERE pypi_project_id = NEW.pypi_project_id;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER facts_of_document AFTER UPDATE OF problem, verified_with ON provenances BEGIN
+  UPDATE settlements SET facts = facts + 1 WHERE pypi_project_id = (SELECT pypi_project_id FROM files WHERE id = NEW.file_id);
+END;
+-- +goose StatementEnd
