@@ -169,6 +169,9 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 	if s.Balances, err = a.balances(ctx, cfg, record, known, watchList, period); err != nil {
 		return nil, err
 	}
+	if err := s.addForeign(ctx, record, logs); err != nil {
+		return nil, err
+	}
 	windows, covered := a.windowStatus(cfg, known, logs, watchList)
 	s.Windows, s.Coverage = windows, append(s.Coverage, covered...)
 	for _, r := range roots {

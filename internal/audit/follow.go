@@ -16,6 +16,7 @@ import (
 // LogStore is the record of one log.
 type LogStore interface {
 	tlog.Store[LogHit]
+	seenStore
 	// Reopened returns a store for the first range that was proven with another watch list than today's, and the range; a nil
 	// store if there is none.
 	Reopened(ctx context.Context) (store tlog.Store[LogHit], from, to uint64, err error)
@@ -32,6 +33,11 @@ type LogTarget struct {
 	Store             LogStore
 	Scan              func(leaf []byte) bool
 	Inspect           func(index uint64, leaf []byte) (LogHit, bool)
+	// Digest is what is kept of what each leaf says was signed, for as long as KeepDigests, and Foreign inspects a leaf that may have
+	// signed something published; Digest is nil where nothing is kept.
+	Digest      func(leaf []byte) uint64
+	KeepDigests time.Duration
+	Foreign     func(index uint64, leaf []byte) (LogHit, bool)
 	// Unknown counts the leaves scanned so far that this version cannot decode; may be nil.
 	Unknown func() uint64
 	// Start says where the log is taken up, given its size.
@@ -60,6 +66,8 @@ type LogSummary struct {
 	Unknown uint64 `json:"unknown_entries,omitempty"`
 	// Reread counts the entries that were read again, because they had been read with another watch list.
 	Reread uint64 `json:"reread,omitempty"`
+	// SeenAgain counts the entries that were read again, because they may sign something published.
+	SeenAgain int `json:"seen_again,omitempty"`
 	// Seconds is how long the run took.
 	Seconds float64 `json:"seconds"`
 	Stale   bool    `json:"stale_checkpoint,omitempty"`
@@ -98,6 +106,9 @@ func (f *LogFollower) follow(ctx context.Context, t LogTarget) (LogSummary, erro
 	if err == nil && f.Reread && s.Trouble == "" && len(s.Misbehaviours) == 0 {
 		err = f.reread(ctx, t, &s)
 	}
+	if err == nil && s.Trouble == "" && len(s.Misbehaviours) == 0 {
+		err = f.seenAgain(ctx, t, &s)
+	}
 	if t.Unknown != nil {
 		s.Unknown = t.Unknown()
 	}
@@ -127,7 +138,7 @@ func (f *LogFollower) run(ctx context.Context, t LogTarget) (LogSummary, error) 
 
 // follower makes the follower of a log.
 func (f *LogFollower) follower(t LogTarget) *tlog.Follower[LogHit] {
-	follower := &tlog.Follower[LogHit]{Source: t.Source, Store: t.Store, Scan: t.Scan, Inspect: t.Inspect, Start: t.Start, FrozenAt: t.FrozenAt,
+	follower := &tlog.Follower[LogHit]{Source: t.Source, Store: t.Store, Scan: t.Scan, Inspect: t.Inspect, Digest: t.Digest, Start: t.Start, FrozenAt: t.FrozenAt,
 		BatchEntries: t.BatchEntries, ProveEntries: t.ProveEntries, Clock: f.Clock, Logger: f.Logger.With("log", t.Origin), Parallel: f.Parallel}
 	if f.Progress != nil {
 		follower.Progress = func(leaves uint64) { f.Progress(t.Origin, leaves) }

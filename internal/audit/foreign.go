@@ -21,7 +21,7 @@ const ClassForeign = "foreign"
 
 // Foreign inspects the body of an entry that signs a file of the project's, whoever made it. One that cannot be decoded does not
 // say that it does.
-func (i *LeafInspector) Foreign(leaf []byte) (LogHit, bool) {
+func (i *LeafInspector) Foreign(_ uint64, leaf []byte) (LogHit, bool) {
 	e, err := rekor.Decode(leaf)
 	if err != nil {
 		return LogHit{}, false
@@ -67,7 +67,7 @@ type ForeignFacts struct {
 	// vouched for, and Key that there is no certificate.
 	Identity     *identity.Identity
 	Chained, Key bool
-	// LoggedAt is when the log took it; zero where that is not known.
+	// LoggedAt is when the log took it, or when it was first seen there, at the latest; zero where neither is known.
 	LoggedAt time.Time
 	// File is what it is about, or one of the files; UploadedAt is zero where the index does not tell.
 	File       AttestedFile

@@ -303,7 +303,7 @@ func (p *rekor1Pass) find(ctx context.Context, q rekor.V1Query, a rekor.V1Answer
 	if err != nil || !about {
 		return f, err
 	}
-	if hit, ok := p.Inspector.Foreign(a.Entry.Body); ok {
+	if hit, ok := p.Inspector.Foreign(a.Entry.Index, a.Entry.Body); ok {
 		hit.GlobalIndex, hit.LoggedAt = a.Entry.GlobalIndex, a.Entry.IntegratedTime
 		f.Hit = &hit
 	}

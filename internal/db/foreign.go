@@ -13,7 +13,7 @@ import (
 // foreignEntries are the entries of signers, a JSON list ?1, and of keys without a certificate, that are accounted for by what they
 // sign: that is a file, or a statement about files. What the configuration has watched is somebody's of the project's.
 var foreignEntries = `SELECT e.origin, e.tree_index, e.global_index, e.leaf_hash, a.account, e.first_seen, x.identity, coalesce(x.chained, 0), x.id IS NULL,
-	coalesce(e.integrated_at, h.logged_at), p.index_name || '/' || p.name, f.filename, f.sha256, f.uploaded_at
+	coalesce(e.integrated_at, h.logged_at, (SELECT s.seen_at FROM seen_digests s WHERE s.log_id = h.log_id AND s.from_index <= h.tree_index ORDER BY s.from_index DESC LIMIT 1)), p.index_name || '/' || p.name, f.filename, f.sha256, f.uploaded_at
 	FROM (SELECT s.value AS signer, ec.entry_id FROM json_each(?1) s JOIN jobs j ON j.signer_id = s.value JOIN certificates c ON c.job_id = j.id
 			JOIN entry_certificates ec ON ec.certificate_id = c.id
 		UNION SELECT NULL, y.entry_id FROM hits y WHERE y.certificate_id IS NULL AND y.kind = 'entry') o

@@ -55,7 +55,7 @@ CREATE TABLE statements (
   sha256          TEXT    PRIMARY KEY,            -- of the payload
   pae_sha256      TEXT    NOT NULL,               -- of its pre-authentication encoding, which entries of Rekor v2 may have
   predicate_type  TEXT    NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;                                         -- in the order in which they were met
 CREATE INDEX statements_by_pae ON statements (pae_sha256);
 CREATE TABLE statement_subjects (
   statement       TEXT    NOT NULL REFERENCES statements (sha256),
@@ -69,6 +69,25 @@ CREATE TABLE statement_lookups (
   sha256          TEXT    PRIMARY KEY,
   answered_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- What the leaves of a log said was signed: of each batch that was read, eight bytes a leaf, the first of a digest or zero. They are
+-- kept for as long as the configuration says, since what is signed may be published later.
+CREATE TABLE seen_digests (
+  id              INTEGER PRIMARY KEY AUTOINCREMENT,
+  log_id          INTEGER NOT NULL REFERENCES logs (id),
+  from_index      INTEGER NOT NULL,
+  seen_at         INTEGER NOT NULL,
+  digests         BLOB    NOT NULL,
+  UNIQUE (log_id, from_index)
+) STRICT;
+
+-- How far they were compared with what is published: rows of seen_digests, files and statements up to these were, each with each.
+CREATE TABLE seen_cursors (
+  log_id          INTEGER PRIMARY KEY REFERENCES logs (id),
+  seen            INTEGER NOT NULL,
+  file            INTEGER NOT NULL,
+  statement       INTEGER NOT NULL
+) STRICT;
 
 -- Files of which it is not known what attests them.
 CREATE INDEX files_unread ON files (uploaded_at) WHERE provenance_state IN ('pending', 'untold', 'forbidden');
