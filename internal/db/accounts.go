@@ -79,16 +79,15 @@ func (j *filing) file(ctx context.Context, tx *sql.Tx) (int, error) {
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
+	// What is prepared ends with the transaction.
 	job, err := tx.PrepareContext(ctx, `INSERT INTO jobs (signer_id, run) VALUES (?, ?) ON CONFLICT DO UPDATE SET run = excluded.run RETURNING id`)
 	if err != nil {
 		return 0, err
 	}
-	defer job.Close()
 	under, err := tx.PrepareContext(ctx, `UPDATE certificates SET job_id = ? WHERE id = ?`)
 	if err != nil {
 		return 0, err
 	}
-	defer under.Close()
 	for _, c := range batch {
 		var id *identity.Identity
 		if err := json.Unmarshal([]byte(c.identity), &id); err != nil {
@@ -161,7 +160,6 @@ func hashEntries(ctx context.Context, tx *sql.Tx) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer hash.Close()
 	if len(batch) == 0 {
 		return 0, nil
 	}
