@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
@@ -14,8 +15,11 @@ import (
 	"github.com/rekoncile/rekoncile/internal/rekor"
 )
 
-// accountBatch is how many certificates or entries a transaction works out.
-const accountBatch = 10_000
+// accountBatch is how many certificates or entries a transaction works out, and accountBytes how many bytes of entries at most, the last one apart.
+const (
+	accountBatch = 10_000
+	accountBytes = 16 << 20
+)
 
 // Account implements audit.LogRecord. The order matters: what is open is filed under the jobs of its certificates.
 func (db *DB) Account(ctx context.Context) error {
@@ -30,7 +34,7 @@ func (db *DB) Account(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			done = n < accountBatch
+			done = n == 0
 		}
 	}
 	return db.write(ctx, "work out which certificates signed", func(tx *sql.Tx) error {
@@ -52,25 +56,27 @@ type signerKey struct {
 
 func newFiling() *filing { return &filing{signers: map[signerKey]int64{}} }
 
+// unfiled is a certificate that is under no job yet.
+type unfiled struct {
+	id       int64
+	tbs      string
+	signer   signerKey
+	identity string
+}
+
 // maxSigners bounds what is remembered: anybody may look like somebody else.
 const maxSigners = 10_000
 
 // file files a batch of certificates that are under no job yet.
 func (j *filing) file(ctx context.Context, tx *sql.Tx) (int, error) {
-	type certificate struct {
-		id       int64
-		tbs      string
-		signer   signerKey
-		identity string
-	}
-	var batch []certificate
+	var batch []unfiled
 	rows, err := tx.QueryContext(ctx, `SELECT id, tbs_sha256, issuer_key_hash <> '', identity FROM certificates WHERE job_id IS NULL LIMIT ?`, accountBatch)
 	if err != nil {
 		return 0, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var c certificate
+		var c unfiled
 		if err := rows.Scan(&c.id, &c.tbs, &c.signer.chained, &c.identity); err != nil {
 			return 0, err
 		}
@@ -79,46 +85,58 @@ func (j *filing) file(ctx context.Context, tx *sql.Tx) (int, error) {
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
-	// What is prepared ends with the transaction.
-	job, err := tx.PrepareContext(ctx, `INSERT INTO jobs (signer_id, run) VALUES (?, ?) ON CONFLICT DO UPDATE SET run = excluded.run RETURNING id`)
-	if err != nil {
-		return 0, err
-	}
-	under, err := tx.PrepareContext(ctx, `UPDATE certificates SET job_id = ? WHERE id = ?`)
-	if err != nil {
-		return 0, err
-	}
-	for _, c := range batch {
-		var id *identity.Identity
-		if err := json.Unmarshal([]byte(c.identity), &id); err != nil {
-			return 0, err
-		}
-		run := "certificate tbs-sha256:" + c.tbs
-		if id != nil {
-			if id.RunInvocationURI != "" {
-				run = id.RunInvocationURI
+	err = prepared(ctx, tx, `INSERT INTO jobs (signer_id, run) VALUES (?, ?) ON CONFLICT DO UPDATE SET run = excluded.run RETURNING id`, func(job *sql.Stmt) error {
+		return prepared(ctx, tx, `UPDATE certificates SET job_id = ? WHERE id = ?`, func(under *sql.Stmt) error {
+			for _, c := range batch {
+				run, err := c.lasting()
+				if err != nil {
+					return err
+				}
+				signer, err := j.signer(ctx, tx, c.signer)
+				if err != nil {
+					return err
+				}
+				var id int64
+				if err := job.QueryRowContext(ctx, signer, run).Scan(&id); err != nil {
+					return err
+				}
+				if _, err := under.ExecContext(ctx, id, c.id); err != nil {
+					return err
+				}
 			}
-			lasting := id.Lasting()
-			id = &lasting
-		}
-		text, err := json.Marshal(id)
-		if err != nil {
-			return 0, err
-		}
-		c.signer.identity = string(text)
-		signer, err := j.signer(ctx, tx, c.signer)
-		if err != nil {
-			return 0, err
-		}
-		var its int64
-		if err := job.QueryRowContext(ctx, signer, run).Scan(&its); err != nil {
-			return 0, err
-		}
-		if _, err := under.ExecContext(ctx, its, c.id); err != nil {
-			return 0, err
-		}
+			return nil
+		})
+	})
+	return len(batch), err
+}
+
+// lasting takes the run out of the identity of a certificate's signer.
+func (c *unfiled) lasting() (run string, err error) {
+	var id *identity.Identity
+	if err := json.Unmarshal([]byte(c.identity), &id); err != nil {
+		return "", err
 	}
-	return len(batch), nil
+	run = "certificate tbs-sha256:" + c.tbs
+	if id != nil {
+		if id.RunInvocationURI != "" {
+			run = id.RunInvocationURI
+		}
+		lasting := id.Lasting()
+		id = &lasting
+	}
+	text, err := json.Marshal(id)
+	c.signer.identity = string(text)
+	return run, err
+}
+
+// prepared runs fn with a prepared statement.
+func prepared(ctx context.Context, tx *sql.Tx, query string, fn func(*sql.Stmt) error) (err error) {
+	stmt, err := tx.PrepareContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stmt.Close()) }()
+	return fn(stmt)
 }
 
 // signer finds a signer, or makes it.
@@ -146,35 +164,34 @@ func hashEntries(ctx context.Context, tx *sql.Tx) (int, error) {
 		return 0, err
 	}
 	defer rows.Close()
-	for rows.Next() {
+	for size := 0; size < accountBytes && rows.Next(); {
 		var e entry
 		if err := rows.Scan(&e.id, &e.body); err != nil {
 			return 0, err
 		}
-		batch = append(batch, e)
+		batch, size = append(batch, e), size+len(e.body)
 	}
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
-	hash, err := tx.PrepareContext(ctx, `INSERT INTO entry_hashes (entry_id, sha256) VALUES (?, ?) ON CONFLICT DO NOTHING`)
-	if err != nil {
+	if err := errors.Join(rows.Close(), ctx.Err()); err != nil || len(batch) == 0 {
 		return 0, err
 	}
-	if len(batch) == 0 {
-		return 0, nil
-	}
-	for _, e := range batch {
-		decoded, _ := rekor.Decode(e.body) // of an entry that cannot be decoded in full, what can
-		for _, hashes := range [][]rekor.Hash{decoded.ArtifactHashes, decoded.PayloadHashes, decoded.EnvelopeHashes} {
-			for _, h := range hashes {
+	if err := prepared(ctx, tx, `INSERT INTO entry_hashes (entry_id, sha256) VALUES (?, ?) ON CONFLICT DO NOTHING`, func(hash *sql.Stmt) error {
+		for _, e := range batch {
+			decoded, _ := rekor.Decode(e.body) // of an entry that cannot be decoded in full, what can
+			for _, h := range slices.Concat(decoded.ArtifactHashes, decoded.PayloadHashes, decoded.EnvelopeHashes) {
 				if h.Algorithm != "sha256" {
 					continue
 				}
 				if _, err := hash.ExecContext(ctx, e.id, h.Hex); err != nil {
-					return 0, err
+					return err
 				}
 			}
 		}
+		return nil
+	}); err != nil {
+		return 0, err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE accounts SET account = 'due' WHERE account = 'new' AND entry_id <= ?`, batch[len(batch)-1].id)
 	return len(batch), err
