@@ -90,6 +90,38 @@ func TestANewCertificateIsLookedUpBeforeWindowsAreRead(t *testing.T) {
 	}
 }
 
+// TestAFullTailStopsAtItsShareOfTheDay follows a shard in one run, as cron does, on a day whose share for what reads in bulk is used
+// up: what is left unread is said, and that the run is not complete.
+func TestAFullTailStopsAtItsShareOfTheDay(t *testing.T) {
+	t.Parallel()
+	p := newPublicWorld(t, 2, 20*time.Minute)
+	p.quietCT = true
+	m := p.monitor(t, "indexed", 60)
+	m.settled(t)
+	m.run.cfg.Logs.RekorV1, m.run.goesOn = config.RekorV1Full, false
+	if answer := m.follow(t); answer.Unread || answer.Outcome != audit.Complete { // takes the shard up
+		t.Fatalf("%+v", answer)
+	}
+	p.advance(t, time.Hour)
+	execSQL(t, m.run.record.Path(), fmt.Sprintf(`UPDATE host_requests SET requests = 64801 WHERE host = '%s'`, hostOf(p.Rekor.URL())))
+	answer := m.follow(t)
+	if err := new(exitError); !answer.Unread || answer.Outcome != audit.Incomplete || !errors.As(answer.exit(), &err) || err.code != exitUnknown {
+		t.Errorf("%+v", answer)
+	}
+	if l := m.status(t).logOf(t, p.Rekor.Active().Origin()); l.Proven != l.Start || l.Size < l.Start+2*3600 {
+		t.Errorf("%+v", l)
+	}
+	// On the next day, all of it is read in one run.
+	p.freeze()
+	p.advance(t, 24*time.Hour)
+	if answer := m.follow(t); answer.Unread || answer.Outcome != audit.Complete {
+		t.Errorf("%+v", answer)
+	}
+	if l := m.status(t).logOf(t, p.Rekor.Active().Origin()); l.Proven != l.Size {
+		t.Errorf("%+v", l)
+	}
+}
+
 // TestRequestsAreCountedThoughTheProgramIsKilled kills the program while it reads a window: the record has all of its requests but
 // for those of the step that it was in.
 func TestRequestsAreCountedThoughTheProgramIsKilled(t *testing.T) {

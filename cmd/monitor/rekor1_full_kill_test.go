@@ -72,7 +72,7 @@ func TestAFullTailKilledAnywhereLosesNothing(t *testing.T) {
 	}
 	f := newFullFolder(t, world)
 	random := mathrand.New(mathrand.NewPCG(7, 8))
-	rounds := 50
+	rounds := 35
 	if testing.Short() || raceDetector {
 		rounds = len(fullPoints) + 5
 	}

@@ -9,14 +9,14 @@ import (
 // TestEveryTableIsKnownToBeJudgedOrNot wants each table sorted: a change of one by which the findings of index projects are judged has
 // to be counted by a trigger, or they would stand although something has changed.
 func TestEveryTableIsKnownToBeJudgedOrNot(t *testing.T) {
-	counted := []string{"pypi_projects", "ownerships", "files", "provenances"}
+	counted := []string{"pypi_projects", "ownerships", "files", "provenances", "github_answers", "github_repositories", "github_runs"}
 	with := map[string]string{ // tables that only change together with one that is counted
-		"attestations": "provenances", "releases": "files",
+		"attestations": "provenances", "releases": "files", "github_bundles": "provenances", "github_digests": "provenances", "github_listed": "github_answers",
 	}
 	other := []string{"certificates", "entries", "entry_certificates", "attestation_entries", "trusted_roots", "findings", "finding_events", "outbox", "runs",
 		"logs", "checkpoints", "proven_ranges", "read_bytes", "hits", "log_incidents", "rekor1_logs", "rekor1_shards", "rekor1_requests", "gossip", "entry_checks",
 		"searches", "found_entries", "windows", "window_leaves", "ct_lookups", "signers", "jobs", "accounts", "open_entries", "open_certificates", "entry_hashes",
-		"statements", "statement_subjects", "statement_lookups", "seen_digests", "seen_cursors", "settlements", "goose_db_version"}
+		"statements", "statement_subjects", "statement_lookups", "seen_digests", "seen_cursors", "settlements", "host_requests", "goose_db_version"}
 	db := openTemp(t)
 	for _, row := range rowsOf(t, db.w, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name`) {
 		name := strings.Trim(row, "[]")
