@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/db"
 	"github.com/rekoncile/rekoncile/internal/fetch"
 	"github.com/rekoncile/rekoncile/internal/identity"
 	"github.com/rekoncile/rekoncile/internal/rekor"
@@ -431,8 +432,24 @@ func TestAnotherWatchListHasEntriesLookedAtAgain(t *testing.T) {
 	claims.Repository = "stranger/thing"
 	a := m.attest(t, m.sign(t, claims, m.ago(19*day)), "onnx-1.23.0-cp312-abi3-win_amd64.whl")
 	m.complete(t)
-	if len(m.hits(t)) != 1 {
-		t.Fatalf("hits: %v", m.hits(t))
+	classes := func() (own, foreign, owner int) {
+		if err := m.record.Hits(t.Context(), db.HitFilter{}, func(h audit.HitFacts) error {
+			switch h.Class {
+			case "self":
+				own++
+			case audit.ClassForeign:
+				foreign++
+			case "owner":
+				owner++
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return own, foreign, owner
+	}
+	if own, foreign, owner := classes(); own != 1 || foreign != 1 || owner != 0 {
+		t.Fatalf("%d own, %d foreign, %d of the owner: %v", own, foreign, owner, m.hits(t))
 	}
 	var err error
 	if m.watch, err = identity.NewWatchList([]identity.Watched{{Project: "onnx", Repository: "onnx/onnx", Owners: []string{"stranger"}}}); err != nil {
@@ -441,7 +458,10 @@ func TestAnotherWatchListHasEntriesLookedAtAgain(t *testing.T) {
 	m.clock.Advance(time.Minute)
 	m.complete(t)
 	if _, found := m.hits(t)[uint64(a.Entries[0].LogIndex)]; !found {
-		t.Errorf("it was not looked at again: %v", m.hits(t))
+		t.Errorf("it is gone: %v", m.hits(t))
+	}
+	if own, foreign, owner := classes(); own != 1 || foreign != 0 || owner != 1 {
+		t.Errorf("it was not looked at again: %d own, %d foreign, %d of the owner", own, foreign, owner)
 	}
 	m.asked()
 	m.clock.Advance(time.Minute)

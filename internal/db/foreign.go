@@ -11,7 +11,8 @@ import (
 )
 
 // foreignEntries are the entries of signers, a JSON list ?1, and of keys without a certificate, that are accounted for by what they
-// sign: that is a file, or a statement about files. What the configuration has watched is somebody's of the project's.
+// sign: that is a file, or a statement about files, and nobody else signed it too: a certificate of the
+// project's is one that chains to nothing where a bundle shows it that does not verify. What the configuration has watched is somebody's of the project's.
 var foreignEntries = `SELECT e.origin, e.tree_index, e.global_index, e.leaf_hash, a.account, e.first_seen, x.identity, coalesce(x.chained, 0), x.id IS NULL,
 	coalesce(e.integrated_at, h.logged_at, (SELECT s.seen_at FROM seen_digests s WHERE s.log_id = h.log_id AND s.from_index <= h.tree_index ORDER BY s.from_index DESC LIMIT 1)), p.index_name || '/' || p.name, f.filename, f.sha256, f.uploaded_at
 	FROM (SELECT s.value AS signer, ec.entry_id FROM json_each(?1) s JOIN jobs j ON j.signer_id = s.value JOIN certificates c ON c.job_id = j.id
@@ -23,7 +24,8 @@ var foreignEntries = `SELECT e.origin, e.tree_index, e.global_index, e.leaf_hash
 		UNION SELECT u.sha256 FROM entry_hashes k JOIN statements t ON t.sha256 = k.sha256 OR t.pae_sha256 = k.sha256 JOIN statement_subjects u ON u.statement = t.sha256
 			WHERE k.entry_id = o.entry_id) ORDER BY g.filename, g.sha256, g.id LIMIT 1)
 	JOIN pypi_projects p ON p.id = f.pypi_project_id
-	WHERE h.class NOT IN ('e-mail', 'key', 'owner') AND ` + provenHit + ` ORDER BY e.origin, e.tree_index, e.leaf_hash, x.identity`
+	WHERE h.class NOT IN ('e-mail', 'key', 'owner') AND NOT EXISTS (SELECT 1 FROM entry_certificates ec JOIN certificates c ON c.id = ec.certificate_id JOIN jobs j ON j.id = c.job_id
+		WHERE ec.entry_id = o.entry_id AND j.signer_id NOT IN (SELECT value FROM json_each(?1))) AND ` + provenHit + ` ORDER BY e.origin, e.tree_index, e.leaf_hash, x.identity`
 
 // ForeignEntries implements audit.LogRecord.
 func (db *DB) ForeignEntries(ctx context.Context, signers []int64, fn func(audit.ForeignFacts) error) error {

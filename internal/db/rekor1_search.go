@@ -35,7 +35,8 @@ func (r *Rekor1) PlanSearches(ctx context.Context, now time.Time, watchList stri
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE searches SET due_at = min(due_at, ?2) WHERE log_id = ?1
-			AND id IN (SELECT search_id FROM found_entries f WHERE f.log_id = ?1 AND f.hit_id IS NULL AND f.watch_list <> ?3)`, r.id, micros(now), watchList); err != nil {
+			AND id IN (SELECT search_id FROM found_entries f WHERE f.log_id = ?1 AND f.watch_list <> ?3
+				AND (f.hit_id IS NULL OR EXISTS (SELECT 1 FROM hits h WHERE h.id = f.hit_id AND h.class = ?4)))`, r.id, micros(now), watchList, audit.ClassForeign); err != nil {
 			return err
 		}
 		for _, plan := range []struct{ kind, query string }{
