@@ -35,6 +35,8 @@ type Case struct {
 	Alone bool
 	// Deep is found only by downloading the file.
 	Deep bool
+	// Hourly is how many requests an hour the log's host bears, where that is configured; 0 for any number.
+	Hourly int
 	// ConfirmedIDs needs a policy whose repository ids are confirmed.
 	ConfirmedIDs bool
 }
@@ -55,7 +57,7 @@ const (
 // the logs, from their beginnings.
 func Catalogue() []Case {
 	all := Lies()
-	for _, family := range [][]Case{CertificateCases(), theftCases(), entryCases(), rekorCases(), logCases(), sourceCases()} {
+	for _, family := range [][]Case{CertificateCases(), theftCases(), entryCases(), rekorCases(), logCases(), sourceCases(), monitorCases()} {
 		all = append(all, family...)
 	}
 	return all
