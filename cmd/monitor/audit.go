@@ -234,6 +234,9 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 	}
 	if gitHub != nil {
 		auditor.GitHub = gitHub
+		if p.cfg.GitHub.Runs {
+			auditor.Runs = gitHub
+		}
 	}
 	for _, t := range targets {
 		summary, err := auditor.Project(ctx, t.project, t.on, t.index, options)
@@ -397,6 +400,9 @@ func (a *app) printPass(answer *passAnswer) error {
 		}
 		if g := s.GitHub; g != nil && g.Asked > 0 {
 			line(a.stdout, "  GitHub's attestation store was asked for %s", plural(g.Asked, "file"))
+		}
+		if g := s.GitHub; g != nil && g.Runs > 0 {
+			line(a.stdout, "  %s looked up", plural(g.Runs, "workflow run"))
 		}
 		if s.Waiting > 0 {
 			line(a.stdout, "  %d conditions are still within their grace period", s.Waiting)

@@ -33,7 +33,9 @@ type explainAnswer struct {
 	// Examinations are the finding's evidence, looked at again.
 	Examinations []audit.Examination `json:"examinations,omitempty"`
 	// Chains are what each file, entry or certificate rests on, link by link.
-	Chains       []audit.Link        `json:"chains,omitempty"`
+	Chains []audit.Link `json:"chains,omitempty"`
+	// More says that more leaves show the certificate than are explained.
+	More         bool                `json:"more_leaves,omitempty"`
 	TrustedRoots []trustedRootStatus `json:"trusted_roots"`
 	Policy       string              `json:"policy_sha256"`
 }
@@ -113,8 +115,9 @@ func (a *app) explainRecord(ctx context.Context, g *globals, flags explainFlags,
 		}
 	}
 	answer.explains(explanation, roots)
+	digest := ""
 	if flags.export != "" {
-		if err := exportEvidence(flags.export, cfg, kept, answer); err != nil {
+		if digest, err = exportEvidence(flags.export, cfg, kept, answer); err != nil {
 			return err
 		}
 	}
@@ -124,14 +127,14 @@ func (a *app) explainRecord(ctx context.Context, g *globals, flags explainFlags,
 	a.printExplanation(answer)
 	if flags.export != "" {
 		line(a.stdout, "")
-		line(a.stdout, "exported to %s; there, without this record: monitor explain --from %s", flags.export, flags.export)
+		line(a.stdout, "exported to %s, MANIFEST sha256:%s; without this record: monitor explain --from %s", flags.export, digest, flags.export)
 	}
 	return nil
 }
 
 // explains takes an explanation over.
 func (x *explainAnswer) explains(e audit.Explanation, roots []audit.TrustedRoot) {
-	x.Finding, x.Examinations, x.Chains, x.TrustedRoots = e.Finding, e.Examinations, e.Chains, []trustedRootStatus{}
+	x.Finding, x.Examinations, x.Chains, x.More, x.TrustedRoots = e.Finding, e.Examinations, e.Chains, e.More, []trustedRootStatus{}
 	for _, r := range roots {
 		x.TrustedRoots = append(x.TrustedRoots, trustedRootStatus{SHA256: r.SHA256, Source: r.Source})
 	}
@@ -186,21 +189,18 @@ func findingDossier(ctx context.Context, record *db.DB, id string) (*audit.Dossi
 }
 
 // exportEvidence writes everything that an explanation rests on into a new folder.
-func exportEvidence(dir string, cfg *config.Config, kept *audit.Folder, answer *explainAnswer) error {
-	policy, err := evidencePolicy(cfg, kept)
-	if err != nil {
-		return err
+func exportEvidence(dir string, cfg *config.Config, kept *audit.Folder, answer *explainAnswer) (digest string, err error) {
+	if kept.Policy, err = evidencePolicy(cfg, kept); err != nil {
+		return "", err
 	}
-	text, err := marshalAnswer(answer)
-	if err != nil {
-		return err
+	if kept.Explanation, err = marshalAnswer(answer); err != nil {
+		return "", err
 	}
-	kept.Policy, kept.Explanation = policy, text
-	err = kept.WriteFolder(dir)
+	digest, err = kept.WriteFolder(dir)
 	if errors.Is(err, fs.ErrExist) {
-		return usage("--export %s: it exists already; name a new folder", dir)
+		return "", usage("--export %s: it exists already; name a new folder", dir)
 	}
-	return err
+	return digest, err
 }
 
 // marshalAnswer writes an answer as printJSON does.

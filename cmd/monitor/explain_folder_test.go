@@ -165,7 +165,11 @@ func TestEvidenceThatWasRewrittenWithItsManifestIsRefused(t *testing.T) {
 		}
 		altered := maps.Clone(files)
 		altered[name] = bytes.Clone(body)
-		altered[name][len(body)/2] ^= 1
+		at := len(body) / 2
+		if name == "dossier.json" { // what an index said is in it too, which nobody signed
+			at = bytes.Index(body, []byte(`"sha256": "`)) + len(`"sha256": "`)
+		}
+		altered[name][at] ^= 1
 		var manifest strings.Builder
 		for _, listed := range slices.Sorted(maps.Keys(altered)) {
 			if sum := sha256.Sum256(altered[listed]); listed != "MANIFEST" {

@@ -18,6 +18,9 @@ func (a *app) printExplanation(x *explainAnswer) {
 		}
 		a.printLink(chain, "", "")
 	}
+	if x.More {
+		line(a.stdout, "more entries show the certificate; `monitor entries --identity` lists them")
+	}
 	if len(x.History) > 0 {
 		line(a.stdout, "")
 	}

@@ -55,9 +55,9 @@ the Build track that the evidence is consistent with: L0 to L3, or unevaluated w
 				if f.SLSA != nil {
 					slsa = string(f.SLSA.Build)
 				}
-				rows = append(rows, []string{f.Index + "/" + f.PyPIProject, f.Release, string(f.State), f.Grade, slsa, f.ReleaseStates, f.File})
+				rows = append(rows, []string{f.Index + "/" + f.PyPIProject, f.Release, string(f.State), f.Grade, f.Provenance, f.GitHub, slsa, f.ReleaseStates, f.File})
 			}
-			if err := a.table([]string{"PROJECT", "RELEASE", "STATE", "GRADE", "SLSA", "RELEASE'S PROVENANCE", "FILE"}, rows); err != nil {
+			if err := a.table([]string{"PROJECT", "RELEASE", "STATE", "GRADE", "INDEX HAS", "GITHUB HAS", "SLSA", "RELEASE'S PROVENANCE", "FILE"}, rows); err != nil {
 				return err
 			}
 			line(a.stdout, "%s", plural(len(files), "file"))

@@ -158,6 +158,8 @@ type followRun struct {
 	from   *config.LogStart // replaces the configuration's; nil leaves it
 	until  uint64           // stops there; 0 is the log's end
 	reread bool             // what was read with another watch list is read again
+	// parallel is how many pages of a log are asked for at once; 0 is the follower's choice.
+	parallel int
 	// goesOn says that another run comes: what reads in bulk does so for a while only.
 	goesOn bool
 	// afterwards leaves Rekor v1, and the judging, for later: what the releases' attestations name is to be known first.
@@ -252,7 +254,7 @@ func since(before, now map[string]int64) map[string]int64 {
 
 // followTargets makes a run over logs.
 func (r *followRun) followTargets(ctx context.Context, targets []audit.LogTarget, answer *followAnswer) error {
-	follower := &audit.LogFollower{Clock: r.app.clock, Logger: r.logger, Reread: r.reread, Progress: r.progress()}
+	follower := &audit.LogFollower{Clock: r.app.clock, Logger: r.logger, Parallel: r.parallel, Reread: r.reread, Progress: r.progress()}
 	followed, err := follower.Follow(ctx, targets)
 	answer.Logs = append(answer.Logs, followed...)
 	for _, l := range followed {

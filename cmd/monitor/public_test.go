@@ -38,10 +38,10 @@ func TestIdentitiesAreKnownWithinTwoIntervalsAtThePaceOfThePublicInstance(t *tes
 	m.settled(t)
 	p.Rekor.ForgetRequests()
 	p.sign("stolen", 61*time.Second, true, unknownJob)
-	p.sign("weekly", 150*time.Second, true, weeklyJob)
-	p.sign("pull-request", 203*time.Second, true, prJob)
-	p.sign("unused", 240*time.Second, false, unknownJob)
-	const minutes = 7
+	p.sign("weekly", 90*time.Second, true, weeklyJob)
+	p.sign("pull-request", 133*time.Second, true, prJob)
+	p.sign("unused", 150*time.Second, false, unknownJob)
+	const minutes = 5
 	worst, runs := m.watch(t, minutes*time.Minute, true)
 	const interval = time.Minute
 	if worst.certificate > 2*interval || worst.entry > 2*interval || worst.behind > 2*interval || worst.certificate == 0 || worst.entry == 0 {

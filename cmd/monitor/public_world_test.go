@@ -198,7 +198,7 @@ func (p *publicWorld) monitor(tb testing.TB, mode string, perMinute int) *public
 	tb.Helper()
 	dir := tb.TempDir()
 	each := fmt.Sprintf("    %s: {url: %q}\n    %s: {url: %q}\n    %s: {mode: off}\n", strings.TrimPrefix(publicRekorName, "https://"), p.Rekor.URL(), p.CT.Origin(), p.ct, p.StaticCT.Origin())
-	text := fmt.Appendf(nil, "database: %s\ntrust: [{trusted_root: trusted_root.json}]\nbudgets: {%q: %d/min, %q: %d/min}\nindexes: {pypi: {url: %q}}\nlogs:\n  start: head\n  rekor_v1: {mode: %s}\n  rekor_v2: {mode: off}\n  each:\n%s%s",
+	text := fmt.Appendf(nil, "database: %s\ntrust: [{trusted_root: trusted_root.json}]\nbudgets: {%q: %d/min, %q: %d/min}\nindexes: {pypi: {url: %q}}\ngithub: {attestations: off}\nlogs:\n  start: head\n  rekor_v1: {mode: %s}\n  rekor_v2: {mode: off}\n  each:\n%s%s",
 		filepath.Join(dir, "monitor.db"), hostOf(p.Rekor.URL()), perMinute, hostOf(p.ct), perMinute, p.PyPI.URL(), mode, each, config.Preset())
 	path := filepath.Join(dir, "config.yaml")
 	for name, body := range map[string][]byte{"trusted_root.json": p.TrustedRootJSON(), "config.yaml": text} {
@@ -221,7 +221,9 @@ func (p *publicWorld) monitor(tb testing.TB, mode string, perMinute int) *public
 	}
 	tb.Cleanup(func() { record.Close() })
 	record.CountRequests(&a.requests)
-	m := &publicMonitor{p, &followRun{app: a, cfg: cfg, logger: slog.New(slog.DiscardHandler), record: record, refresh: time.Hour, goesOn: true}}
+	m := &publicMonitor{p, &followRun{app: a, cfg: cfg, logger: slog.New(slog.DiscardHandler), record: record, refresh: time.Hour, goesOn: true,
+		// One request at a time: the clock jumps to where a wait ends, which for those on their way would look like a slow answer.
+		parallel: 1}}
 	tb.Cleanup(m.run.close)
 	return m
 }

@@ -79,11 +79,15 @@ var coverage = []string{
 }
 
 // gitHubCoverage says what is looked at in GitHub's attestation store.
-func gitHubCoverage(cfg *config.Config) string {
+func gitHubCoverage(cfg *config.Config, projects []db.ProjectStatus) string {
 	if !cfg.GitHub.Attestations {
 		return "GitHub's attestation store is switched off in the configuration: whether a file has SLSA provenance there is unknown"
 	}
-	return "GitHub's attestation store: asked for the digest of every file that PyPI lists; attestations of anything else in it are not seen"
+	unanswered := 0
+	for _, p := range projects {
+		unanswered += p.Unanswered
+	}
+	return fmt.Sprintf("GitHub's attestation store: asked for the digest of every file that PyPI lists, of which %d have no answer yet; attestations of anything else in it are not seen", unanswered)
 }
 
 func (a *app) statusCommand(g *globals) *cobra.Command {
@@ -131,12 +135,13 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 
 // readStatus gathers the answer from the record. Only what is said of coverage is of a period.
 func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string, period audit.Span) (*statusAnswer, error) {
-	s := &statusAnswer{Schema: "status/1", Record: record.Path(), Policy: cfg.Hash(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: append(slices.Clone(coverage), gitHubCoverage(cfg)), LogCoverage: []audit.Coverage{},
+	s := &statusAnswer{Schema: "status/1", Record: record.Path(), Policy: cfg.Hash(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage), LogCoverage: []audit.Coverage{},
 		Logs: []logStatus{}, NotFollowed: []skippedLog{}}
 	var err error
 	if s.Projects, err = record.Projects(ctx); err != nil {
 		return nil, err
 	}
+	s.Coverage = append(s.Coverage, gitHubCoverage(cfg, s.Projects))
 	if s.Outbox, err = record.OutboxDepths(ctx); err != nil {
 		return nil, err
 	}

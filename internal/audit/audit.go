@@ -40,7 +40,9 @@ type Auditor struct {
 	Store Store
 	PyPI  PyPI
 	// GitHub is whose attestation stores are read; nil reads none, and what only they could tell stays unknown.
-	GitHub   GitHub
+	GitHub GitHub
+	// Runs is where the workflow runs that certificates name are looked up; nil looks none up. It needs GitHub.
+	Runs     WorkflowRuns
 	Verifier *Verifier
 	Rules    RuleSet
 	Clock    clock.Clock
@@ -170,6 +172,14 @@ func (c *collector) settle(ctx context.Context, j *Judge) error {
 	settlement.Assessment.merge(j.Project(c.facts, failing))
 	settlement.Assessment.merge(j.GitHub(c.facts, failingStore, others))
 	settlement.Assessment.merge(canary.Judge())
+	if j.First {
+		if err := c.Store.Runs(ctx, c.repository, func(f RunFacts) error {
+			settlement.Assessment.merge(j.Run(c.facts, f))
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
 	if !c.facts.FailingSince.IsZero() {
 		c.summary.trouble("%s: %s", c.facts.ref(), c.facts.Failure)
 	}

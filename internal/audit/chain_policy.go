@@ -77,7 +77,7 @@ func (p chainPolicy) identity(l *Link, id *identity.Identity, problem string) bo
 	}
 	p.ids(l, *id, judged)
 	if len(judged.Grades) > 0 {
-		l.add(LinkCheck{Name: "grade", Status: LinkOK, Detail: strings.Join(judged.Grades, " or "), Got: id.Describe()})
+		l.check("grade", LinkOK, "%s", strings.Join(judged.Grades, " or "))
 	} else if len(judged.ByGrade) > 0 {
 		closest := judged.ByGrade[0]
 		l.check("grade", LinkFailed, "none fits; the closest is %s", closest.Grade)

@@ -28,6 +28,8 @@ type StoreSummary struct {
 	// Asked counts the files that it was asked for, Left those that are due and were not.
 	Asked int `json:"asked"`
 	Left  int `json:"left"`
+	// Runs counts the workflow runs that were looked up.
+	Runs int `json:"runs,omitempty"`
 	// Again is when GitHub may be asked again, where its rate limit or budget is used up.
 	Again time.Time `json:"again_at,omitzero"`
 }
@@ -52,6 +54,11 @@ func (c *collector) store(ctx context.Context) error {
 		// What was met with one file may be about others.
 		if err := c.reverifyBundles(ctx); err != nil {
 			return err
+		}
+		if c.Runs != nil {
+			if err := c.runs(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	s := c.summary.GitHub

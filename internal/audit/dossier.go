@@ -116,11 +116,13 @@ type Explanation struct {
 	Finding      *Finding      `json:"finding,omitempty"`
 	Examinations []Examination `json:"examinations,omitempty"`
 	Chains       []Link        `json:"chains,omitempty"`
+	// More says that there are more leaves than these.
+	More bool `json:"more_leaves,omitempty"`
 }
 
 // Explain makes an explanation. The error is the archive's.
 func (x *Explainer) Explain(d Dossier) (Explanation, error) {
-	e := Explanation{Finding: d.Finding}
+	e := Explanation{Finding: d.Finding, More: d.More}
 	if d.Finding != nil {
 		var err error
 		if e.Examinations, err = Examine(*d.Finding, x.Archive); err != nil {

@@ -39,21 +39,21 @@ type NoEvidenceError struct{ Reason string }
 
 func (e *NoEvidenceError) Error() string { return e.Reason }
 
-// WriteFolder writes the folder's files into a new folder.
-func (f *Folder) WriteFolder(dir string) error {
+// WriteFolder writes the folder's files into a new folder. It returns the manifest's hex SHA-256, which names all of it.
+func (f *Folder) WriteFolder(dir string) (digest string, err error) {
 	files, err := f.Files()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return fmt.Errorf("exporting evidence: %w", err)
+		return "", fmt.Errorf("exporting evidence: %w", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if err := writeInto(dir, name, files[name]); err != nil {
-			return fmt.Errorf("exporting evidence: %w", err)
+			return "", fmt.Errorf("exporting evidence: %w", err)
 		}
 	}
-	return nil
+	return digestOf(files[manifestName]), nil
 }
 
 // writeInto writes a file that must not be there yet, and nowhere but in the folder.

@@ -96,9 +96,11 @@ func (f *Folder) describe(p func(string, ...any), i int, a takenApart) {
 	}
 	for _, command := range gitHubAccepts(id, a.PredicateType, "FILE") {
 		p("    %s --bundle %s.sigstore.json", command, name)
+		p("")
+		p("The last one looks at the owner alone: any workflow, branch and trigger of any of its repositories will do.")
 	}
 	p("")
-	p("The last one looks at the owner alone: any workflow, branch and trigger of any of its repositories will do. By hand, with OpenSSL:")
+	p("By hand, with OpenSSL:")
 	p("")
 	p("    openssl x509 -in %s -noout -pubkey > key.pem", certificateFile(i))
 	p("    openssl dgst -sha256 -verify key.pem -signature %s.sig %s.pae", name, name)

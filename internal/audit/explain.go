@@ -85,6 +85,8 @@ func Examine(f Finding, archive Archive) ([]Examination, error) {
 			x.entry(archive)
 		case "canary", "backlog", "trusted-root":
 			x.Note = "what the record says of the monitor's own reading; nobody else signed it"
+		case "store-answer", "repository", "workflow-run":
+			x.Note = "what GitHub said at that time; nobody signed it, so it cannot be verified again"
 		default:
 			x.Note, x.open = "what the index said at that time; nobody signed it, so it cannot be verified again", true
 		}

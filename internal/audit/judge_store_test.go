@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekoncile/rekoncile/internal/attest"
+	"github.com/rekoncile/rekoncile/internal/github"
 	"github.com/rekoncile/rekoncile/internal/identity"
 )
 
@@ -54,6 +56,51 @@ func aRepository(edit func(r *RepositoryFacts)) func(*Judge, time.Time) Assessme
 		edit(&confirmed.Repository)
 		confirmed.First = true
 		return confirmed.GitHub(pypiProject("pypi/onnx"), nil, otherIDs{})
+	}
+}
+
+// aRun is a judgement of a certificate and of the workflow run that it names.
+func aRun(edit func(f *RunFacts)) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		id := release122.identity()
+		id.RunInvocationURI, id.SourceRepositoryDigest = "https://github.com/onnx/onnx/actions/runs/42/attempts/1", "c0ffee"
+		f := RunFacts{TBSSHA256: "tbs", Identity: id, NotBefore: since, URL: id.RunInvocationURI, CheckedAt: since,
+			Run: github.Run{Repository: "onnx/onnx", HeadSHA: "c0ffee", Event: "workflow_dispatch", Path: ".github/workflows/create_release.yml"}}
+		edit(&f)
+		return j.Run(pypiProject("pypi/onnx"), f)
+	}
+}
+
+// TestACertificateContradictsItsRunInEachPart changes one thing of the run at a time.
+func TestACertificateContradictsItsRunInEachPart(t *testing.T) {
+	for want, edit := range map[string]func(f *RunFacts){
+		`commit: the run's is "0ddba11"`:                         func(f *RunFacts) { f.Run.HeadSHA = "0ddba11" },
+		`event: the run's is "push"`:                             func(f *RunFacts) { f.Run.Event = "push" },
+		`repository: the run's is "stranger/onnx"`:               func(f *RunFacts) { f.Run.Repository = "stranger/onnx" },
+		`workflow: the run's is ".github/workflows/nightly.yml"`: func(f *RunFacts) { f.Run.Path = ".github/workflows/nightly.yml" },
+		`names a workflow run that GitHub does not have`:         func(f *RunFacts) { f.Run, f.AbsentSince = github.Run{}, f.CheckedAt },
+	} {
+		a := aRun(edit)(presetJudge(t, noon), noon.Add(-2*time.Hour))
+		if len(a.Findings) != 1 || a.Findings[0].Rule != RunMismatch || !strings.Contains(a.Findings[0].Summary, want) || a.Findings[0].Certificate != "tbs" {
+			t.Errorf("%s: %+v", want, a.Findings)
+		}
+	}
+}
+
+func TestRunAddressesAreTakenApart(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://github.com/onnx/onnx/actions/runs/42/attempts/3": "onnx/onnx 42 3",
+		"https://github.com/onnx/onnx/actions/runs/42":            "onnx/onnx 42 0",
+		"https://github.com/onnx/onnx/actions/runs/x":             "",
+		"https://github.com/onnx/onnx/actions/runs/42/attempts/":  "",
+		"https://github.com/onnx/onnx/actions/runs/-1":            "",
+		"https://gitlab.com/onnx/onnx/actions/runs/42":            "",
+		"": "",
+	} {
+		repository, id, attempt, err := parseRun(address)
+		if got := fmt.Sprintf("%s %d %d", repository, id, attempt); (err == nil) != (want != "") || err == nil && got != want {
+			t.Errorf("%s: %s, %v", address, got, err)
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	RepositoryIDMismatch   = "repository-id-mismatch"
 	SourceUnreachable      = "source-unreachable"
 	CoverageGap            = "coverage-gap"
+	RunMismatch            = "run-mismatch"
 	UnloggedCertificate    = "unlogged-certificate"
 	UnaccountedCertificate = "unaccounted-certificate"
 	UnchainedCertificate   = "unchained-certificate"
@@ -116,6 +117,9 @@ func Rules() []Rule {
 		{RepositoryIDMismatch, "project", High, 0,
 			"The repository that bears the configured name, or that certificates were issued for, has another numeric id or owner than the configuration says. Where nobody has confirmed the configured ids, it is low.",
 			"Compare https://api.github.com/repos/OWNER/NAME with the configuration. If the ids there were never confirmed, correct them; if they were, the repository was deleted and its name taken over, or it was transferred: trust nothing that was signed since."},
+		{RunMismatch, "certificate or run", High, time.Hour,
+			"A certificate names a workflow run that GitHub does not have, though it is young enough to be there, or that had another commit, event or workflow.",
+			"Find out who deleted the run (the organization's audit log has it), and what it signed. If nobody did, somebody got a certificate for a run that there never was: tell GitHub's and Sigstore's security teams."},
 		{UnloggedCertificate, "certificate", High, 24 * time.Hour,
 			"A certificate that signed a log entry or an attestation is not in the certificate transparency log that promised to include it, or carries no such promise.",
 			"Whoever watches certificates cannot have seen this one. Keep the record, which has the certificate, its promise and the tree head that lacks it; tell the operators of the certificate authority and of the log, and find out who used the certificate. The grace period is the log's merge delay."},

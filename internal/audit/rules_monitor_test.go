@@ -47,7 +47,7 @@ func aRoot(t *testing.T, edit func(r *TrustedRoot, since time.Time)) func(*Judge
 	}
 }
 
-// ending gives every log of a kind in a trusted root an end.
+// ending replaces what a trusted root has of a kind by as many as there are ends.
 func ending(t *testing.T, kind string, body []byte, ends ...time.Time) []byte {
 	t.Helper()
 	var doc map[string]any
@@ -55,7 +55,7 @@ func ending(t *testing.T, kind string, body []byte, ends ...time.Time) []byte {
 		t.Fatal(err)
 	}
 	var all []any
-	for _, end := range ends {
+	for i, end := range ends {
 		var one map[string]any
 		text, err := json.Marshal(doc[kind].([]any)[0])
 		if err != nil {
@@ -70,6 +70,7 @@ func ending(t *testing.T, kind string, body []byte, ends ...time.Time) []byte {
 		}
 		if key, ok := one["publicKey"].(map[string]any); ok {
 			key["validFor"] = validity
+			one["logId"] = map[string]any{"keyId": []byte{byte(i), 1, 2, 3}}
 		} else {
 			one["validFor"] = validity
 		}
@@ -182,6 +183,29 @@ func monitorRuleCases(t *testing.T) []ruleCase {
 		}), fine: neighbours{"an end in a year": aRoot(t, func(r *TrustedRoot, since time.Time) {
 			r.Body = ending(t, "certificateAuthorities", r.Body, since.AddDate(1, 0, 0))
 		})}},
+	}
+}
+
+// TestATrustedRootWithTimeLeftIsFine has nothing wait that would keep a finding open.
+func TestATrustedRootWithTimeLeftIsFine(t *testing.T) {
+	for name, edit := range map[string]func(r *TrustedRoot, since time.Time){
+		"metadata": func(r *TrustedRoot, _ time.Time) { r.ExpiresAt = noon.Add(metadataEnds + time.Second) },
+		"authorities": func(r *TrustedRoot, _ time.Time) {
+			r.Body = ending(t, "certificateAuthorities", r.Body, noon.Add(materialEnds+time.Second))
+		},
+		"logs": func(r *TrustedRoot, _ time.Time) {
+			r.Body = ending(t, "tlogs", r.Body, noon, noon.Add(materialEnds+time.Second))
+		},
+		"timestamps": func(r *TrustedRoot, _ time.Time) {
+			r.Body = ending(t, "timestampAuthorities", r.Body, noon.Add(materialEnds+time.Second))
+		},
+	} {
+		if a := aRoot(t, edit)(onnxJudge(noon), noon); !cmp.Equal(a, Assessment{}) {
+			t.Errorf("%s: %+v", name, a)
+		}
+		if a := aRoot(t, edit)(onnxJudge(noon.Add(24*time.Hour+time.Second)), noon); len(a.Findings) != 1 {
+			t.Errorf("%s, a day later: %+v", name, a)
+		}
 	}
 }
 

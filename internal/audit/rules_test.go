@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekoncile/rekoncile/internal/attest"
+	"github.com/rekoncile/rekoncile/internal/github"
 	"github.com/rekoncile/rekoncile/internal/identity"
 )
 
@@ -228,6 +229,20 @@ func ruleCases() []ruleCase {
 		{rule: CoverageGap,
 			wrong: aFile(func(f *FileFacts, _ time.Time) { f.NameError = "no version in it" }),
 			fine:  neighbours{"all is known": aFile(nothing), "removed": aFile(func(f *FileFacts, since time.Time) { f.NameError, f.RemovedAt = "no version in it", since })}},
+		{rule: RunMismatch,
+			wrong: aRun(func(f *RunFacts) { f.Run.HeadSHA = "0ddba11" }),
+			fine: neighbours{
+				"the same": aRun(func(*RunFacts) {}),
+				"a pull request's": aRun(func(f *RunFacts) {
+					f.Run.HeadSHA, f.Run.Event, f.Identity.BuildTrigger = "0ddba11", "pull_request", "pull_request"
+				}),
+				"deleted since it was seen": aRun(func(f *RunFacts) { f.AbsentSince = f.CheckedAt }),
+				"too old": aRun(func(f *RunFacts) {
+					f.Run, f.AbsentSince, f.NotBefore = github.Run{}, f.CheckedAt, f.CheckedAt.AddDate(0, 0, -90)
+				}),
+				"not answered": aRun(func(f *RunFacts) {
+					f.Run, f.CheckedAt, f.FailingSince, f.Failure = github.Run{}, time.Time{}, f.CheckedAt, "502"
+				})}},
 		{rule: UnloggedCertificate,
 			wrong: aPromise(func(p *PromiseFacts, since time.Time) { p.PromisedAt = since }),
 			fine: neighbours{

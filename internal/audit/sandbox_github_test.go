@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rekoncile/rekoncile/internal/attest"
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/fetch"
 	"github.com/rekoncile/rekoncile/internal/github"
@@ -333,4 +334,95 @@ func TestAStoreThatIsNotReadLeavesItOpen(t *testing.T) {
 		t.Errorf("summaries (-want +got):\n%s", diff)
 	}
 	m.wantRules(t, "without the store", map[string]int{})
+}
+
+// TestRunsOfAProjectAreLookedUpOnce has four releases, each by a run of its own, and three weekly builds by one.
+func TestRunsOfAProjectAreLookedUpOnce(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t, 30, sandbox.OnnxLike)
+	m := watch(t, w, c, func(with *wiring) { with.Runs = true })
+	first := m.pass(t)
+	if got := first[0].GitHub.Runs + first[1].GitHub.Runs; got != 5 {
+		t.Errorf("%d runs were looked up, want 5", got)
+	}
+	m.wantRules(t, "of honest runs", map[string]int{})
+	c.Advance(100 * 24 * time.Hour)
+	w.GitHub.DeleteRuns()
+	if n := m.pass(t)[0].GitHub.Runs; n != 0 {
+		t.Errorf("%d runs were looked up again", n)
+	}
+	m.wantRules(t, "when the runs are deleted", map[string]int{})
+}
+
+// TestARunThatThereNeverWasIsFound deletes all runs, of which only one is young enough to have to be there, and then has it be
+// another.
+func TestARunThatThereNeverWasIsFound(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t, 31, sandbox.OnnxLike)
+	runs := w.GitHub.Runs()
+	w.GitHub.DeleteRuns()
+	m := watch(t, w, c, func(with *wiring) { with.Runs = true })
+	m.pass(t)
+	m.wantRules(t, "within the grace period", map[string]int{})
+	c.Advance(time.Hour)
+	m.pass(t)
+	m.wantRules(t, "after it", map[string]int{audit.RunMismatch: 1})
+	f := m.findings(t)[0]
+	if f.Identity == nil || f.Identity.Ref != "refs/heads/rel-1.23.0" || !strings.Contains(f.Summary, "does not have") {
+		t.Errorf("%+v", f)
+	}
+	for _, r := range runs {
+		r.HeadSHA = strings.Repeat("0", 40)
+		w.GitHub.AddRun(r)
+	}
+	c.Advance(7 * time.Hour)
+	m.pass(t)
+	c.Advance(time.Hour)
+	m.pass(t)
+	if f := m.findings(t)[0]; f.Status != audit.Open || !strings.Contains(f.Summary, "contradicts its workflow run: commit") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestGitHubsNameHelpsNoAttestationOfTheIndex has an attestation by an authority that nobody trusts and that bears GitHub's name: as
+// a bundle it cannot be judged, on the index, which takes no such, it is wrong.
+func TestGitHubsNameHelpsNoAttestationOfTheIndex(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t, 32)
+	file := sandbox.Subject{Name: "onnx-1.23.0.tar.gz", SHA256: strings.Repeat("a", 64)}
+	claims := sandbox.ReleaseClaims("1.23.0")
+	a, err := w.GitHub.AttestUnlogged(claims, sandbox.CertificateOptions{}, sandbox.PublishStatement(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := sandbox.ProvenanceDocument(sandbox.Publisher{Kind: "GitHub", Repository: repository}, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := a.Bundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Signature[len(a.Signature)-1] ^= 1
+	forged, err := a.Bundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := newVerifier(c.Now, w.TrustedRootJSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, one := range map[string]struct {
+		got  audit.Verification
+		want attest.Status
+	}{
+		"on the index":          {v.Document(document, file.Name, file.SHA256), attest.Failed},
+		"in the store":          {v.Bundle(bundle, file.SHA256), attest.Unsupported},
+		"in the store, forged":  {v.Bundle(forged, file.SHA256), attest.Failed},
+		"about another's bytes": {v.Bundle(bundle, strings.Repeat("b", 64)), attest.Failed},
+	} {
+		if len(one.got.Attestations) != 1 || one.got.Attestations[0].Facts.Status != one.want {
+			t.Errorf("%s: %+v", name, one.got)
+		}
+	}
 }

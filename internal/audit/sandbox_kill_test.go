@@ -155,8 +155,8 @@ func plot() []chapter {
 // places are the failpoints that the story must pass.
 var places = []string{
 	"audit/bundle-committed", "audit/collected", "audit/deep-check-committed", "audit/listing-committed", "audit/provenance-committed",
-	"audit/repository-committed", "audit/settled", "audit/store-committed", "audit/verification-committed",
-	"db/bundle-uncommitted", "db/findings-uncommitted", "db/listing-uncommitted", "db/provenance-uncommitted", "db/repository-uncommitted", "db/store-uncommitted",
+	"audit/repository-committed", "audit/run-committed", "audit/settled", "audit/store-committed", "audit/verification-committed",
+	"db/bundle-uncommitted", "db/findings-uncommitted", "db/listing-uncommitted", "db/provenance-uncommitted", "db/repository-uncommitted", "db/run-uncommitted", "db/store-uncommitted",
 	"notify/attempt-noted", "notify/delivery-noted", "notify/sent-not-noted",
 }
 
@@ -180,7 +180,7 @@ func chapters(t *testing.T, seed uint64, attack func(t *testing.T, w *sandbox.Wo
 	for i, ch := range plot() {
 		c.AdvanceTo(ch.now.Add(-30 * time.Minute))
 		ch.event(t, w)
-		with := wiring{Index: w.PyPI.URL(), GitHub: w.GitHub.URL(), Slack: w.Slack.WebhookURL(), TrustedRoot: ch.root(w.TrustedRootJSON()), Now: ch.now}
+		with := wiring{Index: w.PyPI.URL(), GitHub: w.GitHub.URL(), Runs: true, Slack: w.Slack.WebhookURL(), TrustedRoot: ch.root(w.TrustedRootJSON()), Now: ch.now}
 		u := undisturbed{with: with}
 		u.with.Database = before
 		with.Database = filepath.Join(dir, fmt.Sprintf("undisturbed-%d.db", i))

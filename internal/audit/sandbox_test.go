@@ -32,7 +32,9 @@ type wiring struct {
 	// own instance.
 	GitHub     string
 	GitHubRoot []byte
-	Now        time.Time
+	// Runs looks up workflow runs there too.
+	Runs bool
+	Now  time.Time
 	// Unconfirmed leaves the policy's repository ids as the preset has them.
 	Unconfirmed bool
 	// Config replaces the preset; its index "pypi" is still Index.
@@ -101,7 +103,11 @@ func wire(ctx context.Context, w wiring, c *clock.Simulated) (*monitor, error) {
 		},
 	}
 	if w.GitHub != "" {
-		m.auditor.GitHub = github.NewClient(client, client, github.Options{API: w.GitHub, Clock: c})
+		client := github.NewClient(client, client, github.Options{API: w.GitHub, Clock: c})
+		m.auditor.GitHub = client
+		if w.Runs {
+			m.auditor.Runs = client
+		}
 	}
 	return m, nil
 }

@@ -289,12 +289,8 @@ func releaseSLSA(files []SLSAVerdict) *ReleaseSLSA {
 			r.Build = v.Build
 		}
 	}
-	// A file that is known to have nothing decides, whatever is not known of the others.
-	switch {
-	case r.Files[BuildL0] > 0:
-		r.Build = BuildL0
-	case r.Files[BuildUnevaluated] > 0:
-		r.Build = BuildUnevaluated
+	if r.Files[BuildL0] > 0 {
+		r.Build = BuildL0 // a file that is known to have nothing decides, whatever is not known of the others
 	}
 	return r
 }

@@ -49,6 +49,7 @@ type Store interface {
 	Settle(ctx context.Context, now time.Time, s Settlement) ([]Change, error)
 
 	GitHubStore
+	RunStore
 
 	// StartRun and FinishRun keep the diary.
 	StartRun(ctx context.Context, now time.Time, job, version, policySHA256 string) (int64, error)

@@ -96,6 +96,9 @@ func (r *resolver) github(raw *rawGitHub, allowHTTP []string) GitHub {
 	if on, ok := raw.Runs.parse(r.reporter); ok {
 		g.Runs = on
 	}
+	if g.Runs && !g.Attestations {
+		r.report(raw.Runs.position, "switch attestations on, or runs off", "runs are looked up only where attestations are")
+	}
 	if g.Runs && g.Token == nil {
 		r.report(raw.Runs.position, "give token_file or token, or switch runs off", "%q cannot be looked up without a token, for want of requests", raw.Runs.text)
 	}

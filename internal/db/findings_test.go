@@ -325,7 +325,7 @@ func TestJudgementsOfFilesAreKeptAndListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []ProjectStatus{{Index: "pypi", Name: "onnx", Serial: 1, CheckedAt: noon, ChangedAt: noon, Releases: 2, Files: map[string]int{"verified": 1, "unknown": 1}, SLSABuild: map[audit.BuildLevel]int{}}}
+	want := []ProjectStatus{{Index: "pypi", Name: "onnx", Serial: 1, CheckedAt: noon, ChangedAt: noon, Releases: 2, Unanswered: 2, Files: map[string]int{"verified": 1, "unknown": 1}, SLSABuild: map[audit.BuildLevel]int{}}}
 	if diff := cmp.Diff(want, projects); diff != "" {
 		t.Error(diff)
 	}

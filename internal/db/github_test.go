@@ -23,6 +23,9 @@ var gitHubKills = map[string]func(*DB) error{
 	"db/store-uncommitted": func(db *DB) error {
 		return db.SaveStored(context.Background(), hour(5), 1, answered("roots", "A", "B"))
 	},
+	"db/run-uncommitted": func(db *DB) error {
+		return db.SaveRun(context.Background(), hour(5), "https://github.com/onnx/onnx/actions/runs/1", &github.Run{Repository: "onnx/onnx"}, time.Time{})
+	},
 	"db/bundle-uncommitted": func(db *DB) error {
 		return db.SaveBundleVerification(context.Background(), hour(5), audit.StoredDocument{ID: 1, FileID: 1, Bundle: true}, verification("roots 2"))
 	},
@@ -280,5 +283,75 @@ func TestFsckFindsABundleThatWasChanged(t *testing.T) {
 	}
 	if problems := fsckProblems(t, db); len(problems) != 1 || !strings.Contains(problems[0], "bundle 1 of GitHub's store is sha256:6e340b9cffb37a98") {
 		t.Errorf("problems: %q", problems)
+	}
+}
+
+// TestRunsAreThoseThatCertificatesOfTheRepositoryName has certificates of three repositories, one of which chains to nothing.
+func TestRunsAreThoseThatCertificatesOfTheRepositoryName(t *testing.T) {
+	ctx := context.Background()
+	db := openTemp(t)
+	certificate := func(tbs, issuer, run string, hours int) {
+		t.Helper()
+		if _, err := db.w.Exec(`INSERT INTO certificates (issuer_key_hash, tbs_sha256, serial, not_before, not_after, san, issuer, identity, first_seen)
+			VALUES (?, ?, '1', ?, 0, '', '', json_object('san', 's', 'run_invocation_uri', ?), 0)`, issuer, tbs, micros(hour(hours)), run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const first, second = "https://github.com/onnx/onnx/actions/runs/1/attempts/1", "https://github.com/onnx/onnx/actions/runs/2/attempts/1"
+	certificate("a", "ca", first, 1)
+	certificate("b", "ca", second, 2)
+	certificate("c", "ca", first, 3) // of the same run
+	certificate("d", "ca", "https://github.com/onnx/onnx2/actions/runs/3", 4)
+	certificate("e", "ca", "https://github.com/onnx/onnx-weekly/actions/runs/4", 4)
+	certificate("f", "", "https://github.com/onnx/onnx/actions/runs/5", 4)
+	due := func(at int) string {
+		t.Helper()
+		runs, err := db.DueRuns(ctx, hour(at), "onnx/onnx", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, r := range runs {
+			all = append(all, strings.TrimPrefix(r.URL, "https://github.com/onnx/onnx/actions/runs/"))
+		}
+		return strings.Join(all, " ")
+	}
+	known := func() string {
+		t.Helper()
+		var all []string
+		if err := db.Runs(ctx, "onnx/onnx", func(r audit.RunFacts) error {
+			absent := ""
+			if !r.AbsentSince.IsZero() {
+				absent = fmt.Sprintf(" absent since %d", r.AbsentSince.Hour())
+			}
+			all = append(all, fmt.Sprintf("%s: %s %s%s", r.TBSSHA256, r.Run.Event, r.Failure, absent))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(all, ", ")
+	}
+	found := &github.Run{Repository: "onnx/onnx", Event: "push", Conclusion: "success"}
+	for i, step := range []struct {
+		do         func() error
+		due, known string
+	}{
+		{func() error { return nil }, "1/attempts/1 2/attempts/1", ""},
+		{func() error { return db.SaveRun(ctx, hour(5), first, found, time.Time{}) }, "2/attempts/1", "a: push , c: push "},
+		{func() error { return db.RunFailed(ctx, hour(5), second, "502", hour(6)) }, "", "a: push , b:  502, c: push "},
+		{func() error { return db.SaveRun(ctx, hour(6), second, nil, hour(6)) }, "", "a: push , b:   absent since 18, c: push "},
+		{func() error { return db.SaveRun(ctx, hour(7), second, nil, hour(9)) }, "", "a: push , b:   absent since 18, c: push "},
+		{func() error { return db.SaveRun(ctx, hour(8), second, found, time.Time{}) }, "", "a: push , b: push , c: push "},
+		{func() error { return db.SaveRun(ctx, hour(9), first, nil, time.Time{}) }, "", "a: push  absent since 21, b: push , c: push  absent since 21"},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := due(5); got != step.due {
+			t.Errorf("step %d: due are %q, want %q", i, got, step.due)
+		}
+		if got := known(); got != step.known {
+			t.Errorf("step %d: known is %q, want %q", i, got, step.known)
+		}
 	}
 }

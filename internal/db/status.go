@@ -63,13 +63,17 @@ type ProjectStatus struct {
 	// SLSABuild counts the live files that an audit has judged by the level that the evidence is consistent with.
 	SLSABuild map[audit.BuildLevel]int `json:"slsa_build"`
 	Due       int                      `json:"provenance_due"`
+	// Unanswered counts the files that GitHub's attestation store has not answered for.
+	Unanswered int `json:"github_unanswered"`
 }
 
 // Projects returns where each PyPI project in the record stands.
 func (db *DB) Projects(ctx context.Context) ([]ProjectStatus, error) {
 	rows, err := db.r.QueryContext(ctx, `SELECT id, index_name, name, status, serial, checked_at, changed_at, failing_since, failure,
 		(SELECT count(*) FROM releases r WHERE r.pypi_project_id = p.id),
-		(SELECT count(*) FROM files f WHERE f.pypi_project_id = p.id AND provenance_due = 1) FROM pypi_projects p ORDER BY index_name, name`)
+		(SELECT count(*) FROM files f WHERE f.pypi_project_id = p.id AND provenance_due = 1),
+		(SELECT count(*) FROM files f LEFT JOIN github_answers g ON g.file_id = f.id WHERE f.pypi_project_id = p.id AND f.removed_at IS NULL AND f.replaced_at IS NULL AND g.checked_at IS NULL)
+		FROM pypi_projects p ORDER BY index_name, name`)
 	if err != nil {
 		return nil, fmt.Errorf("projects in the record: %w", err)
 	}
@@ -80,7 +84,7 @@ func (db *DB) Projects(ctx context.Context) ([]ProjectStatus, error) {
 		var p ProjectStatus
 		var id int64
 		var checked, changed, failing sql.NullInt64
-		if err := rows.Scan(&id, &p.Index, &p.Name, &p.Status, &p.Serial, &checked, &changed, &failing, &p.Failure, &p.Releases, &p.Due); err != nil {
+		if err := rows.Scan(&id, &p.Index, &p.Name, &p.Status, &p.Serial, &checked, &changed, &failing, &p.Failure, &p.Releases, &p.Due, &p.Unanswered); err != nil {
 			return nil, fmt.Errorf("projects in the record: %w", err)
 		}
 		p.CheckedAt, p.ChangedAt, p.FailingSince = instant(checked), instant(changed), instant(failing)
@@ -137,6 +141,7 @@ type ListedFile struct {
 	ReleaseSLSA *audit.ReleaseSLSA `json:"release_slsa,omitempty"`
 	SLSA        *audit.SLSAVerdict `json:"slsa,omitempty"`
 	Provenance  string             `json:"provenance"` // none, pending, served, not-found, forbidden
+	GitHub      string             `json:"github"`     // none, served; "" while its store has not answered
 	FirstSeen   time.Time          `json:"first_seen_at"`
 	LastSeen    time.Time          `json:"last_seen_at"`
 	RemovedAt   time.Time          `json:"removed_at,omitzero"`
@@ -175,9 +180,9 @@ func (db *DB) Files(ctx context.Context, filter FileFilter, fn func(ListedFile) 
 		add("f.state IN (?"+strings.Repeat(", ?", n-1)+")", values...)
 	}
 	rows, err := db.r.QueryContext(ctx, `SELECT p.index_name, p.name, f.version, r.states, f.filename, f.sha256, f.size, f.uploaded_at, f.yanked,
-		f.state, f.grade, r.slsa, f.slsa, f.provenance_state, f.first_seen, f.last_seen, f.removed_at, f.replaced_at
+		f.state, f.grade, r.slsa, f.slsa, f.provenance_state, coalesce(g.state, ''), f.first_seen, f.last_seen, f.removed_at, f.replaced_at
 		FROM files f JOIN pypi_projects p ON p.id = f.pypi_project_id JOIN releases r ON r.pypi_project_id = p.id AND r.version = f.version
-		WHERE `+strings.Join(where, " AND ")+` ORDER BY p.index_name, p.name, f.id`, args...)
+		LEFT JOIN github_answers g ON g.file_id = f.id WHERE `+strings.Join(where, " AND ")+` ORDER BY p.index_name, p.name, f.id`, args...)
 	if err != nil {
 		return fmt.Errorf("files in the record: %w", err)
 	}
@@ -187,7 +192,7 @@ func (db *DB) Files(ctx context.Context, filter FileFilter, fn func(ListedFile) 
 		var uploaded, first, last, removed, replaced sql.NullInt64
 		var release, slsa string
 		if err := rows.Scan(&f.Index, &f.PyPIProject, &f.Release, &f.ReleaseStates, &f.File, &f.SHA256, &f.Size, &uploaded, &f.Yanked,
-			&f.State, &f.Grade, &release, &slsa, &f.Provenance, &first, &last, &removed, &replaced); err != nil {
+			&f.State, &f.Grade, &release, &slsa, &f.Provenance, &f.GitHub, &first, &last, &removed, &replaced); err != nil {
 			return fmt.Errorf("files in the record: %w", err)
 		}
 		f.UploadedAt, f.FirstSeen, f.LastSeen = instant(uploaded), instant(first), instant(last)

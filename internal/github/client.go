@@ -116,7 +116,7 @@ func (c *Client) get(ctx context.Context, address string, maxBytes int, secret b
 	}
 	if resp.Header.Get("X-RateLimit-Remaining") == "0" {
 		// The answer is good. The next one would not be.
-		c.limit(c.reset(resp.Header), "its rate limit is used up"+c.withoutToken())
+		c.rest(c.reset(resp.Header))
 	}
 	if err := strictjson.Check(resp.Body, maxBytes); err != nil {
 		return nil, fmt.Errorf("GitHub's answer %w", err)
@@ -137,13 +137,18 @@ func (c *Client) limited() error {
 	return nil
 }
 
-// limit notes that GitHub is not to be asked before an instant.
-func (c *Client) limit(until time.Time, why string) *RateLimitError {
+// rest notes that GitHub is not to be asked before an instant.
+func (c *Client) rest(until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if until.After(c.until) {
 		c.until = until
 	}
+}
+
+// limit is the error of who asks too much, which holds for everybody.
+func (c *Client) limit(until time.Time, why string) *RateLimitError {
+	c.rest(until)
 	return &RateLimitError{Until: until, Why: why}
 }
 

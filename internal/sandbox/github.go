@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -137,12 +138,34 @@ func (g *GitHub) Has(repository, digest string) int {
 
 func storeKey(repository, digest string) string { return strings.ToLower(repository) + " " + digest }
 
-// AddRun makes a workflow run.
+// AddRun makes a workflow run, or another one of it.
 func (g *GitHub) AddRun(r GitHubRun) {
 	r.Conclusion, r.Attempt = cmp.Or(r.Conclusion, "success"), max(r.Attempt, 1)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.runs[fmt.Sprintf("%s/%d/%d", strings.ToLower(r.Repository), r.ID, r.Attempt)] = r
+	g.runs[r.key()] = r
+}
+
+// ensureRun is AddRun where there is no such run.
+func (g *GitHub) ensureRun(r GitHubRun) {
+	r.Attempt = max(r.Attempt, 1)
+	g.mu.Lock()
+	_, known := g.runs[r.key()]
+	g.mu.Unlock()
+	if !known {
+		g.AddRun(r)
+	}
+}
+
+func (r GitHubRun) key() string {
+	return fmt.Sprintf("%s/%d/%d", strings.ToLower(r.Repository), r.ID, r.Attempt)
+}
+
+// Runs lists the workflow runs, in no particular order.
+func (g *GitHub) Runs() []GitHubRun {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Values(g.runs))
 }
 
 // DeleteRuns makes the API forget every run.

@@ -32,6 +32,9 @@ func (w *World) store(e evidence, subject Subject) error {
 	if e.options.At.IsZero() {
 		e.options.At = w.now().Add(-15 * time.Minute)
 	}
+	if err := w.addRun(claims); err != nil {
+		return err
+	}
 	a, err := w.evidence(e, claims, subject)
 	if err != nil {
 		return err
@@ -92,6 +95,20 @@ func (w *World) ensureOnnxRepository() error {
 		return err
 	}
 	w.GitHub.SetRepository(GitHubRepository{Name: onnxRepository, ID: id, OwnerID: owner})
+	return nil
+}
+
+// addRun makes the workflow run of a job with these claims, where there is none of its number yet.
+func (w *World) addRun(c Claims) error {
+	if c.RunID == "" {
+		return nil
+	}
+	id, err := strconv.ParseInt(c.RunID, 10, 64)
+	if err != nil {
+		return err
+	}
+	w.GitHub.ensureRun(GitHubRun{Repository: c.Repository, ID: id, Attempt: int64(c.Attempt), HeadSHA: c.SHA, Event: c.Trigger,
+		Path: ".github/workflows/" + c.Workflow})
 	return nil
 }
 

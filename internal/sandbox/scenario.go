@@ -170,6 +170,9 @@ func (w *World) publish(p publication) error {
 		p.options.At = w.now()
 	}
 	at := p.options.At
+	if err := w.addRun(p.claims); err != nil {
+		return err
+	}
 	signer, err := w.Fulcio.NewSigner(p.claims, p.options)
 	if err != nil {
 		return err
@@ -259,6 +262,9 @@ func (w *World) provenance(s shipment, content []byte) ([]byte, error) {
 	// the future.
 	if s.options.At.IsZero() {
 		s.options.At = w.now().Add(-15 * time.Minute)
+	}
+	if err := w.addRun(claims); err != nil {
+		return nil, err
 	}
 	signer, err := w.Fulcio.NewSigner(claims, s.options)
 	if err != nil {

@@ -56,3 +56,21 @@ CREATE TABLE github_repositories (
   failing_since   INTEGER,
   failure         TEXT    NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
+
+-- What GitHub says of the workflow runs that certificates name.
+CREATE TABLE github_runs (
+  url             TEXT    PRIMARY KEY,            -- as in the certificate
+  repository      TEXT    NOT NULL DEFAULT '',    -- '' while GitHub has not shown it
+  head_sha        TEXT    NOT NULL DEFAULT '',
+  event           TEXT    NOT NULL DEFAULT '',
+  path            TEXT    NOT NULL DEFAULT '',
+  conclusion      TEXT    NOT NULL DEFAULT '',    -- '' until it is completed
+  absent_since    INTEGER,                        -- since when GitHub says that there is no such run
+  checked_at      INTEGER,
+  due_at          INTEGER,                        -- NULL: not again
+  failing_since   INTEGER,
+  failure         TEXT    NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;
+
+-- Certificates by the run that they name, among those that chain to a trusted authority.
+CREATE INDEX certificates_by_run ON certificates (json_extract(identity, '$.run_invocation_uri')) WHERE issuer_key_hash <> '';
