@@ -87,7 +87,7 @@ func scenarioConfig(world *sandbox.World, dir string, whole bool) (*config.Confi
 	}
 	cfg.Database = filepath.Join(dir, "monitor.db")
 	cfg.Trust = []config.TrustSource{{TUF: world.TUF.URL(), RootFile: root, Cache: filepath.Join(dir, "tuf")}, {TrustedRoot: own}}
-	cfg.GitHub = config.GitHub{API: world.GitHub.URL(), Blobs: []string{"127.0.0.1"}, Attestations: true}
+	cfg.GitHub = config.GitHub{API: world.GitHub.URL(), Blobs: []string{"127.0.0.1"}, Attestations: true, Runs: whole}
 	cfg.Indexes = []config.Index{{Name: "pypi", URL: world.PyPI.URL()}}
 	cfg.Logs = config.Logs{RekorV1: config.RekorV1Off}
 	if whole {
@@ -204,7 +204,7 @@ func (s *scenario) limit(origin string, hourly int) {
 
 // isAbout reports whether a finding is about what a case is about.
 func isAbout(f audit.Finding, c sandbox.Case) bool {
-	if c.Run != "" && f.Identity != nil && strings.Contains(f.Identity.Run+f.Identity.SAN, c.Run) {
+	if f.Identity != nil && slices.ContainsFunc(c.Runs, func(run string) bool { return strings.Contains(f.Identity.Run+f.Identity.SAN, run) }) {
 		return true
 	}
 	expected := slices.Contains(append([]string{c.Rule}, append(c.Also, c.Besides...)...), f.Rule)
@@ -214,5 +214,5 @@ func isAbout(f audit.Finding, c sandbox.Case) bool {
 	if c.File != "" {
 		return f.File == c.File && (f.PyPIProject == c.Project || f.LogOrigin != "")
 	}
-	return c.Run == "" && c.Log == "" && f.PyPIProject == c.Project && f.File == "" && f.Release == c.Version
+	return c.Runs == nil && c.Log == "" && f.Certificate == "" && f.PyPIProject == c.Project && f.File == "" && f.Release == c.Version
 }

@@ -118,6 +118,7 @@ func (w *World) build() error {
 	if w.GitHub, err = newGitHub(w.entropy, w.now, logger); err != nil {
 		return err
 	}
+	w.Fulcio.asked = w.addRun // nobody gets a certificate whose job does not run
 	w.Slack = newSlack(w.entropy)
 	w.TUF.Service = newService("tuf", logger, w.TUF.handler())
 	w.PyPI.Service = newService("pypi", logger, w.PyPI.handler())
