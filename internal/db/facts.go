@@ -120,9 +120,10 @@ func attestations(ctx context.Context, q queryer, documentID int64) ([]audit.Att
 	return all, rows.Err()
 }
 
-// Document returns a provenance document, or a bundle of GitHub's store, by its digest; nil where the record has none.
+// Document returns a provenance document, a bundle of GitHub's store or a trusted root by its digest; nil where the record has none.
 func (db *DB) Document(ctx context.Context, sha256 string) ([]byte, error) {
-	return db.body(ctx, `SELECT body FROM github_bundles WHERE sha256 = ?1 UNION ALL SELECT body FROM provenances WHERE sha256 = ?1 AND github_bundle_id IS NULL LIMIT 1`, sha256)
+	return db.body(ctx, `SELECT body FROM github_bundles WHERE sha256 = ?1 UNION ALL SELECT body FROM provenances WHERE sha256 = ?1 AND github_bundle_id IS NULL
+		UNION ALL SELECT body FROM trusted_roots WHERE sha256 = ?1 LIMIT 1`, sha256)
 }
 
 // Leaf returns a log's leaf by its hash, nil where the record has none.

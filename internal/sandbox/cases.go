@@ -16,9 +16,10 @@ type Case struct {
 	Book Book
 	// Project and File name what the finding is about; File is "" where it is a release (Version) or a project.
 	Project, Version, File string
-	// Run is the number of the run that the finding's identity names, and Log the origin of the log that it is about, where it
-	// is about a certificate, an entry or a log.
-	Run, Log string
+	// Runs are the numbers of the runs of which the finding's identity names one, and Log is the origin of the log that it is about,
+	// where it is about a certificate, an entry or a log.
+	Runs []string
+	Log  string
 	// Rule is the finding that must follow; "" where none may. Then Tempts is the one that a careless reading
 	// would give.
 	Rule, Tempts string
@@ -35,6 +36,8 @@ type Case struct {
 	Alone bool
 	// Deep is found only by downloading the file.
 	Deep bool
+	// Hourly is how many requests an hour the log's host bears, where that is configured; 0 for any number.
+	Hourly int
 	// ConfirmedIDs needs a policy whose repository ids are confirmed.
 	ConfirmedIDs bool
 }
@@ -55,7 +58,7 @@ const (
 // the logs, from their beginnings.
 func Catalogue() []Case {
 	all := Lies()
-	for _, family := range [][]Case{CertificateCases(), theftCases(), entryCases(), rekorCases(), logCases(), sourceCases()} {
+	for _, family := range [][]Case{CertificateCases(), theftCases(), entryCases(), rekorCases(), logCases(), sourceCases(), monitorCases()} {
 		all = append(all, family...)
 	}
 	return all
@@ -108,8 +111,19 @@ func caseFile(name string) string {
 	return fmt.Sprintf("onnx-%s-1%s-cp312-abi3-manylinux_2_28_x86_64.whl", currentVersion, strings.ReplaceAll(name, "-", "_"))
 }
 
-// runOf is the number of the run that signs a file on its own.
-func runOf(filename string) string { return Claims{}.of("file/" + filename).RunID }
+// forFile are the claims of a run that signs a file on its own: the same for the same job.
+func (c Claims) forFile(filename string) Claims {
+	return c.of(strings.Join([]string{"file", filename, c.Repository, c.Workflow, c.Ref, c.Trigger, c.Environment}, "/"))
+}
+
+// runs are the numbers of the runs that sign the shipment's file, and attest to it in GitHub's store.
+func (s shipment) runs() []string {
+	all := []string{s.signer().RunID}
+	for _, e := range s.evidence {
+		all = append(all, e.signer(s.filename).RunID)
+	}
+	return all
+}
 
 // shipped is a case of one pass about one file of the current release.
 func shipped(name, about, rule string, s shipment) Case {
@@ -117,7 +131,7 @@ func shipped(name, about, rule string, s shipment) Case {
 		s.filename = caseFile(name)
 	}
 	return Case{
-		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: s.filename, Run: runOf(s.filename), Rule: rule, Passes: 1,
+		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: s.filename, Runs: s.runs(), Rule: rule, Passes: 1,
 		Apply: func(w *World) error { return w.ship(s) },
 	}
 }
@@ -144,7 +158,7 @@ func (c Case) after(wait time.Duration) Case {
 func changed(name, about, rule string, apply func(w *World, filename string) error) Case {
 	filename := caseFile(name)
 	return Case{
-		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: filename, Run: runOf(filename), Rule: rule, Passes: 2,
+		Name: name, About: about, Project: onnxProject, Version: currentVersion, File: filename, Runs: shipment{filename: filename}.runs(), Rule: rule, Passes: 2,
 		Prepare: func(w *World) error { return w.ship(shipment{filename: filename}) },
 		Apply:   func(w *World) error { return apply(w, filename) },
 	}

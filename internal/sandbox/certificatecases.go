@@ -49,7 +49,7 @@ const beyondMergeDelay = 25 * time.Hour
 // aRun is a case of one pass about what a run of its own signs, or is certified for: the claims that follow from its name.
 func aRun(name, about, rule string, apply func(label string) func(*World) error) Case {
 	label := "case/" + name
-	return Case{Name: name, About: about, Project: onnxProject, Run: Claims{}.of(label).RunID, Rule: rule, Passes: 1, Apply: apply(label)}
+	return Case{Name: name, About: about, Project: onnxProject, Runs: []string{Claims{}.of(label).RunID}, Rule: rule, Passes: 1, Apply: apply(label)}
 }
 
 // signing has a certificate issued now sign an entry of Rekor v2.

@@ -33,6 +33,8 @@ type Fulcio struct {
 
 	logs  ctLogs
 	rogue *Fulcio // nil for the rogue itself
+	// asked is told who asks for a certificate; nil for nobody.
+	asked func(Claims) error
 
 	mu     sync.Mutex
 	issued int
@@ -158,6 +160,11 @@ type Signer struct {
 func (f *Fulcio) NewSigner(c Claims, o CertificateOptions) (*Signer, error) {
 	if o.Rogue && f.rogue != nil {
 		return f.rogue.NewSigner(c, o)
+	}
+	if f.asked != nil {
+		if err := f.asked(c); err != nil {
+			return nil, err
+		}
 	}
 	f.mu.Lock()
 	f.issued++

@@ -168,6 +168,13 @@ func (g *GitHub) Runs() []GitHubRun {
 	return slices.Collect(maps.Values(g.runs))
 }
 
+// deleteRun makes the API forget the runs of a number.
+func (g *GitHub) deleteRun(number string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.runs, func(_ string, r GitHubRun) bool { return fmt.Sprint(r.ID) == number })
+}
+
 // DeleteRuns makes the API forget every run.
 func (g *GitHub) DeleteRuns() {
 	g.mu.Lock()

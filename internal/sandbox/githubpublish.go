@@ -21,14 +21,19 @@ type evidence struct {
 	release bool
 }
 
-// store puts evidence about a file into the store of the project's repository. Where at is zero it was made a quarter of an hour
-// ago, as what is shipped.
-func (w *World) store(e evidence, subject Subject) error {
+// signer are the claims of the job that attests to a file.
+func (e evidence) signer(filename string) Claims {
 	claims := ReleaseClaims(currentVersion)
 	if e.claims != nil {
 		claims = *e.claims
 	}
-	claims = claims.of("file/" + subject.Name)
+	return claims.forFile(filename)
+}
+
+// store puts evidence about a file into the store of the project's repository. Where at is zero it was made a quarter of an hour
+// ago, as what is shipped.
+func (w *World) store(e evidence, subject Subject) error {
+	claims := e.signer(subject.Name)
 	if e.options.At.IsZero() {
 		e.options.At = w.now().Add(-15 * time.Minute)
 	}

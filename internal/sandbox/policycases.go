@@ -16,9 +16,10 @@ func identityCases() []Case {
 	ids.ConfirmedIDs = true
 
 	ci := shipment{claims: &Claims{
-		Issuer: "https://oidc.codefresh.io", SAN: "https://g.codefresh.io/attacker/build:620000000000000000000000/6000000000000" + runOf(caseFile("other-ci")),
+		Issuer:     "https://oidc.codefresh.io",
 		Repository: onnxRepository, Workflow: onnxWorkflow, Ref: "refs/heads/rel-" + currentVersion,
 	}}
+	ci.claims.SAN = "https://g.codefresh.io/attacker/build:620000000000000000000000/6000000000000" + ci.claims.forFile(caseFile("other-ci")).RunID
 	// Codefresh's certificates tell the repository that was cloned, and little else.
 	ci.options.Omit = []int{2, 3, 4, 5, 6, 9, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24}
 	publisher := publisherFor(ReleaseClaims(currentVersion))

@@ -170,9 +170,6 @@ func (w *World) publish(p publication) error {
 		p.options.At = w.now()
 	}
 	at := p.options.At
-	if err := w.addRun(p.claims); err != nil {
-		return err
-	}
 	signer, err := w.Fulcio.NewSigner(p.claims, p.options)
 	if err != nil {
 		return err
@@ -242,6 +239,15 @@ type shipment struct {
 	evidence []evidence
 }
 
+// signer are the claims of the job that signs the shipment's file.
+func (s shipment) signer() Claims {
+	claims := ReleaseClaims(currentVersion)
+	if s.claims != nil {
+		claims = *s.claims
+	}
+	return claims.forFile(s.filename)
+}
+
 // provenance makes the document for the shipment's file with the given content.
 func (w *World) provenance(s shipment, content []byte) ([]byte, error) {
 	if s.unsigned {
@@ -253,18 +259,11 @@ func (w *World) provenance(s shipment, content []byte) ([]byte, error) {
 	if s.document != nil {
 		return s.document, nil
 	}
-	claims := ReleaseClaims(currentVersion)
-	if s.claims != nil {
-		claims = *s.claims
-	}
-	claims = claims.of("file/" + s.filename)
+	claims := s.signer()
 	// Long enough ago for the certificate to have expired: a signature logged later than that is late, and not in
 	// the future.
 	if s.options.At.IsZero() {
 		s.options.At = w.now().Add(-15 * time.Minute)
-	}
-	if err := w.addRun(claims); err != nil {
-		return nil, err
 	}
 	signer, err := w.Fulcio.NewSigner(claims, s.options)
 	if err != nil {

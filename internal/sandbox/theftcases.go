@@ -61,6 +61,25 @@ func theftCases() []Case {
 					return err
 				}
 			}).tempts(rule),
+		aRun("no-such-run", "A certificate names a workflow run that GitHub does not have.", "run-mismatch",
+			func(label string) func(*World) error {
+				c := onnxClaims("refs/heads/main", "push", "").of(label)
+				return func(w *World) error {
+					err := signing(c, CertificateOptions{})(w)
+					w.GitHub.deleteRun(c.RunID)
+					return err
+				}
+			}).after(beyondGrace),
+		aRun("run-of-another-commit", "A certificate names a workflow run that was of another commit.", "run-mismatch",
+			func(label string) func(*World) error {
+				c := onnxClaims("refs/heads/main", "push", "").of(label)
+				return running(c, func(c *Claims) { c.SHA = digestOf([]byte(label))[24:] })
+			}).after(beyondGrace),
+		aRun("run-of-a-pull-request", "The run of a pull request is of the commit at its head, and the certificate of the merge.", "",
+			func(label string) func(*World) error {
+				c := onnxClaims("refs/pull/7701/merge", "pull_request", "").of(label)
+				return running(c, func(c *Claims) { c.SHA = digestOf([]byte(label))[24:] })
+			}).after(beyondGrace).tempts("run-mismatch"),
 		aRun("look-alike", "A repository whose name is a letter away from the project's gets a certificate.", "lookalike-identity",
 			func(label string) func(*World) error {
 				c := release.of(label)
@@ -88,6 +107,18 @@ func theftCases() []Case {
 				}
 			}).tempts("lookalike-identity"),
 	})
+}
+
+// running has a job of these claims sign something, whose run GitHub knows otherwise.
+func running(c Claims, edit func(*Claims)) func(*World) error {
+	return func(w *World) error {
+		other := c
+		edit(&other)
+		if err := w.addRun(other); err != nil {
+			return err
+		}
+		return signing(c, CertificateOptions{})(w)
+	}
 }
 
 // secretly has a job of these claims sign something in Rekor v1 that nobody publishes.

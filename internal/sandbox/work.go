@@ -147,11 +147,12 @@ func (k *Work) Others() error {
 	for _, log := range []struct {
 		*Ledger
 		add func(uint64) error
-	}{{w.Rekor2.Ledger, w.Rekor2.AddBulk}, {w.CT.Ledger, w.CT.AddBulk}, {w.StaticCT.Ledger, w.StaticCT.AddBulk}} {
+		n   uint64
+	}{{w.Rekor2.Ledger, w.Rekor2.AddBulk, w.crowd}, {w.CT.Ledger, w.CT.AddBulk, 1}, {w.StaticCT.Ledger, w.StaticCT.AddBulk, 1}} {
 		if !log.frozen().IsZero() {
 			continue
 		}
-		if err := log.add(1); err != nil {
+		if err := log.add(log.n); err != nil {
 			return err
 		}
 	}

@@ -63,6 +63,7 @@ type World struct {
 	logger       *slog.Logger
 	trustAll     bool
 	foreignRekor *Rekor // a log that nobody trusts
+	crowd        uint64 // strangers who come to the first shard of Rekor v2 whenever one comes to another log
 
 	mu      sync.Mutex
 	shards  []*shard
@@ -78,7 +79,7 @@ func New(o Options) (*World, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	w := &World{entropy: entropy(o.Seed), now: o.Now, logger: o.Logger, trustAll: o.TrustLogs}
+	w := &World{entropy: entropy(o.Seed), now: o.Now, logger: o.Logger, trustAll: o.TrustLogs, crowd: 1}
 	if err := w.build(); err != nil {
 		return nil, fmt.Errorf("making a sandbox: %w", err)
 	}
@@ -117,6 +118,7 @@ func (w *World) build() error {
 	if w.GitHub, err = newGitHub(w.entropy, w.now, logger); err != nil {
 		return err
 	}
+	w.Fulcio.asked = w.addRun // nobody gets a certificate whose job does not run
 	w.Slack = newSlack(w.entropy)
 	w.TUF.Service = newService("tuf", logger, w.TUF.handler())
 	w.PyPI.Service = newService("pypi", logger, w.PyPI.handler())
