@@ -52,8 +52,8 @@ func (b *books) publish(s signing, project string, names ...string) {
 	}
 }
 
-// provenance has a job sign SLSA provenance of files, which goes to the log and to no index.
-func (b *books) provenance(s signing, names ...string) []byte {
+// provenance has a job sign SLSA provenance of files, which goes to the log, and to no index or store.
+func (b *books) provenance(s signing, names ...string) *sandbox.Attestation {
 	b.t.Helper()
 	var subjects []sandbox.Subject
 	for _, name := range names {
@@ -67,24 +67,26 @@ func (b *books) provenance(s signing, names ...string) []byte {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return a.Statement
+	return a
 }
 
-// store tells what a store of provenance has of files: a statement, or nothing.
-func (b *books) store(statement []byte, predicate string, names ...string) {
+// unread has nobody look at GitHub's store.
+func (b *books) unread() { b.auditor.GitHub = nil }
+
+// store puts provenance of files into GitHub's store.
+func (b *books) store(a *sandbox.Attestation, names ...string) {
 	b.t.Helper()
-	known := audit.KnownStatement{SHA256: digest(statement), PAESHA256: digest([]byte("PAE " + string(statement))), PredicateType: predicate}
-	for _, name := range names {
-		known.Subjects = append(known.Subjects, fileOf(name).SHA256)
+	bundle, err := a.Bundle()
+	if err != nil {
+		b.t.Fatal(err)
 	}
+	var digests []string
 	for _, name := range names {
-		var all []audit.KnownStatement
-		if statement != nil {
-			all = append(all, known)
-		}
-		if err := b.record.SaveStatements(b.t.Context(), b.clock.Now(), fileOf(name).SHA256, all); err != nil {
-			b.t.Fatal(err)
-		}
+		digests = append(digests, fileOf(name).SHA256)
+	}
+	b.world.GitHub.SetRepository(sandbox.GitHubRepository{Name: "onnx/onnx", ID: 102692863, OwnerID: 31675368})
+	if err := b.world.GitHub.Publish("onnx/onnx", bundle, digests...); err != nil {
+		b.t.Fatal(err)
 	}
 }
 
@@ -134,20 +136,23 @@ func TestTheBooksBalance(t *testing.T) {
 		"a release": {func(b *books) { b.publish(b.sign(b.t, release, b.ago(day)), "onnx", files...) },
 			"", "", "3 = 3 attestation (release), none open"},
 		"a release with provenance that nobody looked for": {func(b *books) {
+			b.unread()
 			s := b.sign(b.t, release, b.ago(day))
 			b.provenance(s, files...)
 			b.publish(s, "onnx", files...)
 		}, "", "", "4 = 3 attestation (release) + open: 1 unknown (release)"},
 		"a release with provenance by another certificate": {func(b *books) {
+			b.unread()
 			b.provenance(b.sign(b.t, release, b.ago(day)), files...)
 			b.publish(b.sign(b.t, release, b.ago(day)), "onnx", files...)
 		}, "", "", "4 = 3 attestation (release) + open: 1 unknown (release)"},
 		"a release with provenance": {func(b *books) {
 			s := b.sign(b.t, release, b.ago(day))
-			b.store(b.provenance(s, files...), sandbox.SLSAPredicate, files...)
+			b.store(b.provenance(s, files...), files...)
 			b.publish(s, "onnx", files...)
 		}, "", "", "4 = 3 attestation (release) + 1 provenance (release), none open"},
 		"a certificate signs more than was published": {func(b *books) {
+			b.unread()
 			s := b.sign(b.t, release, b.ago(day))
 			b.provenance(s, files...)
 			b.publish(s, "onnx", files...)
@@ -156,15 +161,14 @@ func TestTheBooksBalance(t *testing.T) {
 			"5 = 3 attestation (release) + open: 1 unaccounted (release) + 1 unknown (release)"},
 		"a certificate signs more than was published, and provenance is known": {func(b *books) {
 			s := b.sign(b.t, release, b.ago(day))
-			b.store(b.provenance(s, files...), sandbox.SLSAPredicate, files...)
+			b.store(b.provenance(s, files...), files...)
 			b.publish(s, "onnx", files...)
 			b.attest(b.t, s, "nobody-published-this.whl")
 		}, audit.High, "signed 1 log entry that nothing published accounts for, besides what was published",
 			"5 = 3 attestation (release) + 1 provenance (release) + open: 1 unaccounted (release)"},
 		"provenance of a file that nobody published besides": {func(b *books) {
 			s := b.sign(b.t, release, b.ago(day))
-			b.store(nil, "", files...)
-			b.store(b.provenance(s, append(files, "secret.whl")...), sandbox.SLSAPredicate, append(files, "secret.whl")...)
+			b.store(b.provenance(s, append(files, "secret.whl")...), append(files, "secret.whl")...)
 			b.publish(s, "onnx", files...)
 		}, audit.High, "signed 1 log entry that nothing published accounts for, besides what was published",
 			"4 = 3 attestation (release) + open: 1 unaccounted (release)"},
@@ -180,6 +184,7 @@ func TestTheBooksBalance(t *testing.T) {
 			}
 		}, "", "", "6 = 3 attestation (release) + 3 statement (release), none open"},
 		"a run is repeated, with provenance": {func(b *books) {
+			b.unread()
 			b.publish(b.sign(b.t, release, b.ago(day)), "onnx", files...)
 			again := release
 			again.Attempt = 2
@@ -229,7 +234,6 @@ func TestTheBooksBalance(t *testing.T) {
 		}, "", "", "2 = 1 attestation (weekly) + open: 1 unknown (weekly)"},
 		"a file's provenance is refused": {func(b *books) {
 			s := b.sign(b.t, release, b.ago(day))
-			b.store(nil, "", files...)
 			b.publish(s, "onnx", files[:2]...)
 			b.world.PyPI.Break(sandbox.Fault{Path: "/integrity/onnx/1.23.0/" + files[2] + "/provenance", Status: 403, ContentType: "application/json", Body: []byte(`{"message":"disabled"}`)})
 			b.publish(s, "onnx", files[2])

@@ -198,9 +198,11 @@ func hashEntries(ctx context.Context, tx *sql.Tx) (int, error) {
 }
 
 // accountOf is the account of entry a.entry_id, as the record has it: what names it, or else what it says was signed. A statement
-// accounts for an entry where it is about files of the project's alone.
+// accounts for an entry where it is about files of the project's alone: that of a bundle in GitHub's store may be about others too,
+// whereas the index takes attestations of one file.
 const accountOf = `CASE
-	WHEN EXISTS (SELECT 1 FROM attestation_entries x JOIN attestations t ON t.id = x.attestation_id WHERE x.entry_id = a.entry_id AND t.status = 'verified') THEN 'attestation'
+	WHEN EXISTS (SELECT 1 FROM attestation_entries x JOIN attestations t ON t.id = x.attestation_id
+		JOIN provenances v ON v.id = t.provenance_id WHERE x.entry_id = a.entry_id AND t.status = 'verified' AND v.github_bundle_id IS NULL) THEN 'attestation'
 	WHEN EXISTS (SELECT 1 FROM entry_hashes h JOIN files f ON f.sha256 = h.sha256 WHERE h.entry_id = a.entry_id) THEN 'file'
 	ELSE coalesce((SELECT CASE WHEN EXISTS (SELECT 1 FROM statement_subjects u WHERE u.statement = s.sha256 AND NOT EXISTS (SELECT 1 FROM files f WHERE f.sha256 = u.sha256)) THEN 'partly'
 			WHEN s.predicate_type = 'https://slsa.dev/provenance/v1' THEN 'provenance' ELSE 'statement' END

@@ -2,12 +2,14 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rekoncile/rekoncile/internal/attest"
 	"github.com/rekoncile/rekoncile/internal/audit"
@@ -57,6 +59,20 @@ func (l *ledger) do(errs ...error) {
 	if err := errors.Join(errs...); err != nil {
 		l.t.Fatal(err)
 	}
+}
+
+// saveStatements has a store of statements show some for the file with a digest.
+func saveStatements(db *DB, now time.Time, digest string, statements []audit.KnownStatement) error {
+	ctx := context.Background()
+	return db.write(ctx, "keep statements", func(tx *sql.Tx) error {
+		for _, s := range statements {
+			if err := saveStatement(ctx, tx, s); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO statement_lookups (sha256, answered_at) VALUES (?, ?)`, digest, micros(now))
+		return err
+	})
 }
 
 // publish lists one more file, with a digest.
@@ -141,7 +157,7 @@ func TestAnAccountFollowsWhatIsKnown(t *testing.T) {
 	l.expect("a file is published that was signed before", "attestation", "file", "open")
 
 	statement := audit.KnownStatement{SHA256: sha('c'), PAESHA256: sha('d'), PredicateType: attest.PredicateSLSA, Subjects: []string{sha('1'), sha('2')}}
-	l.do(l.SaveStatements(context.Background(), hour(10), sha('1'), []audit.KnownStatement{statement}))
+	l.do(saveStatements(l.DB, hour(10), sha('1'), []audit.KnownStatement{statement}))
 	l.expect("provenance of a file and of something else", "attestation", "file", "partly")
 	l.publish(sha('2'))
 	l.expect("that is published too", "attestation", "file", "provenance")
@@ -154,7 +170,7 @@ func TestAnAccountFollowsWhatIsKnown(t *testing.T) {
 func TestTheEncodingOfAStatementAccountsToo(t *testing.T) {
 	l := newLedger(t, sha('e'), sha('f'))
 	l.publish(sha('1'))
-	l.do(l.SaveStatements(context.Background(), hour(1), sha('1'), []audit.KnownStatement{{SHA256: sha('c'), PAESHA256: sha('e'), PredicateType: attest.PredicatePublish, Subjects: []string{sha('1')}},
+	l.do(saveStatements(l.DB, hour(1), sha('1'), []audit.KnownStatement{{SHA256: sha('c'), PAESHA256: sha('e'), PredicateType: attest.PredicatePublish, Subjects: []string{sha('1')}},
 		{SHA256: sha('g'), PAESHA256: sha('f'), PredicateType: attest.PredicatePublish}}))
 	l.expect("a statement, and one about nothing", "statement", "open")
 }

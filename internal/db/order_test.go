@@ -88,10 +88,10 @@ func factsToShuffle() []fact {
 				Attestations: []audit.VerifiedAttestation{{Facts: audit.AttestationFacts{Status: attest.Verified}, Entries: []attest.Entry{e}}}}})
 		}},
 		{name: "stated", learn: func(db *DB) error {
-			return db.SaveStatements(context.Background(), seen, sha('1'), []audit.KnownStatement{{SHA256: sha('b'), PAESHA256: sha('c'), PredicateType: attest.PredicateSLSA, Subjects: []string{sha('1'), sha('2')}}})
+			return saveStatements(db, seen, sha('1'), []audit.KnownStatement{{SHA256: sha('b'), PAESHA256: sha('c'), PredicateType: attest.PredicateSLSA, Subjects: []string{sha('1'), sha('2')}}})
 		}},
 		{name: "stated in part", learn: func(db *DB) error {
-			return db.SaveStatements(context.Background(), seen, sha('2'), []audit.KnownStatement{{SHA256: sha('d'), PAESHA256: sha('e'), PredicateType: attest.PredicateSLSA, Subjects: []string{sha('2'), sha('9')}}})
+			return saveStatements(db, seen, sha('2'), []audit.KnownStatement{{SHA256: sha('d'), PAESHA256: sha('e'), PredicateType: attest.PredicateSLSA, Subjects: []string{sha('2'), sha('9')}}})
 		}},
 		inALog("e1", audit.HitEntry, "self", string(signed(sha('a'))), release("run 1"), true),
 		inALog("e2", audit.HitEntry, "self", string(signed(sha('b'))), release("run 1"), true),
