@@ -76,11 +76,7 @@ func (a *app) unackCommand(g *globals) *cobra.Command {
 
 // decide carries out a person's decision on a finding and prints what became of it.
 func (a *app) decide(c *cobra.Command, g *globals, schema string, fn func(*db.DB, *config.Config) (audit.Finding, error)) error {
-	cfg, err := g.loadConfig()
-	if err != nil {
-		return err
-	}
-	record, err := openRecord(c.Context(), cfg)
+	cfg, record, err := g.openRecord(c.Context())
 	if err != nil {
 		return err
 	}

@@ -140,19 +140,11 @@ func (p *pass) run(ctx context.Context, job string) (_ *passAnswer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := db.TakeLock(ctx, p.cfg.Database, p.app.clock, p.flags.wait, func(held *db.LockedError) {
-		fmt.Fprintf(p.app.stderr, "monitor: %v; waiting for it for up to %s\n", held, p.flags.wait)
-	})
+	record, done, err := p.app.takeRecord(ctx, p.cfg, p.flags.wait)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
-	record, err := db.Open(ctx, p.cfg.Database)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, record.Close()) }()
-	record.CountRequests(&p.app.requests)
+	defer func() { err = errors.Join(err, done()) }()
 
 	id, err := record.StartRun(ctx, p.app.clock.Now(), job, buildVersion().Version, p.cfg.Hash())
 	if err != nil {

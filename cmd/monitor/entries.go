@@ -52,11 +52,7 @@ none-found.`,
 			if filter.Until, err = parseDay("--until", until); err != nil {
 				return err
 			}
-			cfg, err := g.loadConfig()
-			if err != nil {
-				return err
-			}
-			record, err := openRecord(c.Context(), cfg)
+			cfg, record, err := g.openRecord(c.Context())
 			if err != nil {
 				return err
 			}

@@ -81,11 +81,7 @@ says; 1 it was altered, or gives something else; 2 there is no such evidence; 3 
 
 // explainRecord explains a finding or a file of the record.
 func (a *app) explainRecord(ctx context.Context, g *globals, flags explainFlags, what string) error {
-	cfg, err := g.loadConfig()
-	if err != nil {
-		return err
-	}
-	record, err := openRecord(ctx, cfg)
+	cfg, record, err := g.openRecord(ctx)
 	if err != nil {
 		return err
 	}

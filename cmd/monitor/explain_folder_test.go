@@ -291,6 +291,11 @@ func TestEveryFindingIsExplainedAlikeWithItsRecordAndWithout(t *testing.T) {
 			switch chain.Kind {
 			case audit.LinkEntry:
 				entries++
+				if !slices.ContainsFunc(chain.Checks, func(c audit.LinkCheck) bool {
+					return (c.Name == "checkpoint" || c.Name == "inclusion-proof") && c.Status == audit.LinkOK && !c.Recorded
+				}) {
+					t.Errorf("%s: nothing says that the log signed a tree: %+v", f.Subject, chain.Checks)
+				}
 			case audit.LinkFile:
 				files++
 			}

@@ -30,11 +30,7 @@ the Build track that the evidence is consistent with: L0 to L3, or unevaluated w
 					return usage("--state %q: use verified, legacy, unsigned, wrong, unknown or gone", s)
 				}
 			}
-			cfg, err := g.loadConfig()
-			if err != nil {
-				return err
-			}
-			record, err := openRecord(c.Context(), cfg)
+			_, record, err := g.openRecord(c.Context())
 			if err != nil {
 				return err
 			}

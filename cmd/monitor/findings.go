@@ -39,11 +39,7 @@ func (a *app) findingsCommand(g *globals) *cobra.Command {
 					return usage("--rule %q: there is no such rule; docs/rules.md lists them", r)
 				}
 			}
-			cfg, err := g.loadConfig()
-			if err != nil {
-				return err
-			}
-			record, err := openRecord(c.Context(), cfg)
+			_, record, err := g.openRecord(c.Context())
 			if err != nil {
 				return err
 			}

@@ -107,19 +107,11 @@ func (a *app) runFollow(ctx context.Context, g *globals, flags followFlags) (err
 	if err != nil {
 		return err
 	}
-	lock, err := db.TakeLock(ctx, cfg.Database, a.clock, flags.wait, func(held *db.LockedError) {
-		fmt.Fprintf(a.stderr, "monitor: %v; waiting for it for up to %s\n", held, flags.wait)
-	})
+	record, done, err := a.takeRecord(ctx, cfg, flags.wait)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
-	record, err := db.Open(ctx, cfg.Database)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, record.Close()) }()
-	record.CountRequests(&a.requests)
+	defer func() { err = errors.Join(err, done()) }()
 	goesOn := !flags.once && flags.until == 0
 	run := &followRun{app: a, cfg: cfg, logger: logger, record: record, only: flags.logs, from: from, until: flags.until, reread: flags.reread, refresh: flags.refresh, goesOn: goesOn}
 	defer run.close()

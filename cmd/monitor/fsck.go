@@ -32,11 +32,7 @@ of checkpoints, the chains of certificates in logs, and the evidence against log
 Exit codes: 0 in order; 1 something does not hold; 3 it could not be checked.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := g.loadConfig()
-			if err != nil {
-				return err
-			}
-			record, err := openRecord(c.Context(), cfg)
+			cfg, record, err := g.openRecord(c.Context())
 			if err != nil {
 				return err
 			}

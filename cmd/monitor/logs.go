@@ -143,6 +143,7 @@ func (r *followRun) targets(ctx context.Context, logs []knownLog, client *fetch.
 		if k.kind == kindRekorV2 {
 			scanner := rekor.NewScanner(watch)
 			t.Scan, t.Unknown, t.Inspect, timeOf = scanner.Scan, scanner.Unknown, inspector.Entry, audit.EntryTime
+			keepDigests(&t, r.cfg, scanner, inspector.Foreign)
 		} else {
 			scanner := ctlog.NewScanner(watch)
 			t.Scan, t.Unknown, t.Inspect = scanner.Scan, scanner.Unknown, inspector.Certificate

@@ -213,7 +213,7 @@ func (r *followRun) shardTargets(ctx context.Context, run shardRun, inspector *a
 	if r.from != nil {
 		start = *r.from
 	}
-	scan := rekor.NewScanner(inspector.Watch).Scan
+	scanner := rekor.NewScanner(inspector.Watch)
 	var targets []audit.LogTarget
 	for i := range list.Shards.Shards {
 		shard := &list.Shards.Shards[i]
@@ -233,8 +233,9 @@ func (r *followRun) shardTargets(ctx context.Context, run shardRun, inspector *a
 			return nil, err
 		}
 		t := audit.LogTarget{Origin: origin, Kind: kindRekorV1, URL: l.url, Store: store, Until: until,
-			Source: list.Source(shard), Scan: scan, Inspect: audit.GlobalEntries(inspector.Entry, shard),
+			Source: list.Source(shard), Scan: scanner.Scan, Inspect: audit.GlobalEntries(inspector.Entry, shard),
 			Start: startShardAt(start, shard.Offset), BatchEntries: shardBatchEntries, ProveEntries: shardProveEntries}
+		keepDigests(&t, r.cfg, scanner, audit.GlobalEntries(inspector.Foreign, shard))
 		if !start.At.IsZero() {
 			t.Start = audit.StartShardAt(list.Log.Tree(shard.TreeID), start.At)
 		}

@@ -42,6 +42,8 @@ type statusAnswer struct {
 	// Claims are what the projects say of their releases, held against the evidence, and SLSALimits what no attestation shows.
 	Claims     []audit.ClaimVerdict `json:"claims"`
 	SLSALimits []string             `json:"slsa_limits"`
+	// Balances are the projects' books: what accounts for certificates, entries and files, and what is open.
+	Balances []audit.Balance `json:"balances"`
 }
 
 // logStatus is where one log stands.
@@ -105,11 +107,7 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 			if period.Until, err = parseDay("--until", until); err != nil {
 				return err
 			}
-			cfg, err := g.loadConfig()
-			if err != nil {
-				return err
-			}
-			record, err := openRecord(c.Context(), cfg)
+			cfg, record, err := g.openRecord(c.Context())
 			if err != nil {
 				return err
 			}
@@ -128,12 +126,12 @@ func (a *app) statusCommand(g *globals) *cobra.Command {
 			return a.printStatus(s)
 		},
 	}
-	c.Flags().StringVar(&since, "since", "", "say what is covered of the entries that the logs first showed since this `DATE`")
-	c.Flags().StringVar(&until, "until", "", "say what is covered of the entries that the logs first showed before this `DATE`")
+	c.Flags().StringVar(&since, "since", "", "say what is covered of the entries that the logs first showed since this `DATE`, and state the books since then")
+	c.Flags().StringVar(&until, "until", "", "say what is covered of the entries that the logs first showed before this `DATE`, and state the books until then")
 	return c
 }
 
-// readStatus gathers the answer from the record. Only what is said of coverage is of a period.
+// readStatus gathers the answer from the record. Only what is said of coverage and the books are of a period.
 func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB, watchList string, period audit.Span) (*statusAnswer, error) {
 	s := &statusAnswer{Schema: "status/1", Record: record.Path(), Policy: cfg.Hash(), OpenFindings: map[audit.Severity]int{}, TrustedRoots: []trustedRootStatus{}, Coverage: slices.Clone(coverage), LogCoverage: []audit.Coverage{},
 		Logs: []logStatus{}, NotFollowed: []skippedLog{}}
@@ -185,6 +183,12 @@ func (a *app) readStatus(ctx context.Context, cfg *config.Config, record *db.DB,
 	}
 	known, err := a.knownLogs(cfg, set)
 	if err := s.addNotFollowed(cfg, known, err); err != nil {
+		return nil, err
+	}
+	if s.Balances, err = a.balances(ctx, cfg, record, known, watchList, period); err != nil {
+		return nil, err
+	}
+	if err := s.addForeign(ctx, record, logs); err != nil {
 		return nil, err
 	}
 	windows, covered := a.windowStatus(cfg, known, logs, watchList)
@@ -285,6 +289,7 @@ func (a *app) printStatus(s *statusAnswer) error {
 	}
 	s.Certificates.print(a)
 	a.printHosts(s.Hosts)
+	a.printBalances(s.Balances)
 	var open []string
 	for _, severity := range audit.Severities() {
 		if n := s.OpenFindings[severity]; n > 0 {

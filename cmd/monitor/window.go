@@ -14,7 +14,6 @@ import (
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/config"
-	"github.com/rekoncile/rekoncile/internal/db"
 	"github.com/rekoncile/rekoncile/internal/fetch"
 )
 
@@ -139,18 +138,11 @@ func (a *app) runWindow(ctx context.Context, g *globals, flags windowFlags) (err
 	if err != nil {
 		return err
 	}
-	lock, err := db.TakeLock(ctx, cfg.Database, a.clock, flags.wait, func(held *db.LockedError) {
-		fmt.Fprintf(a.stderr, "monitor: %v; waiting for it for up to %s\n", held, flags.wait)
-	})
+	record, done, err := a.takeRecord(ctx, cfg, flags.wait)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
-	record, err := db.Open(ctx, cfg.Database)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, record.Close()) }()
+	defer func() { err = errors.Join(err, done()) }()
 	if flags.certificate != "" {
 		digest := strings.ToLower(flags.certificate)
 		notBefore, notAfter, err := record.Validity(ctx, digest)
@@ -164,7 +156,6 @@ func (a *app) runWindow(ctx context.Context, g *globals, flags windowFlags) (err
 	if !q.Due(a.clock.Now()) {
 		return &exitError{exitUnknown, fmt.Errorf("the period ends at %s, so that the log may not have all of it yet: ask again some minutes after", when(q.Until))}
 	}
-	record.CountRequests(&a.requests)
 	run := &followRun{app: a, cfg: cfg, logger: logger, record: record}
 	answer, err := run.window(ctx, q, flags)
 	if err != nil {

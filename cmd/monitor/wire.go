@@ -195,7 +195,27 @@ func channelNames(cfg *config.Config) []string {
 	return []string{notify.SlackName}
 }
 
-// openRecord opens the record for a command that only looks, or decides on findings.
-func openRecord(ctx context.Context, cfg *config.Config) (*db.DB, error) {
-	return db.OpenExisting(ctx, cfg.Database)
+// openRecord reads the configuration and opens its record, for a command that only looks, or decides on findings.
+func (g *globals) openRecord(ctx context.Context) (*config.Config, *db.DB, error) {
+	cfg, err := g.loadConfig()
+	if err != nil {
+		return nil, nil, err
+	}
+	record, err := db.OpenExisting(ctx, cfg.Database)
+	return cfg, record, err
+}
+
+// takeRecord opens the record for a command that works on it, alone; done gives it up again.
+func (a *app) takeRecord(ctx context.Context, cfg *config.Config, wait time.Duration) (record *db.DB, done func() error, err error) {
+	lock, err := db.TakeLock(ctx, cfg.Database, a.clock, wait, func(held *db.LockedError) {
+		fmt.Fprintf(a.stderr, "monitor: %v; waiting for it for up to %s\n", held, wait)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if record, err = db.Open(ctx, cfg.Database); err != nil {
+		return nil, nil, errors.Join(err, lock.Release())
+	}
+	record.CountRequests(&a.requests)
+	return record, func() error { return errors.Join(record.Close(), lock.Release()) }, nil
 }

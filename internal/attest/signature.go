@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
 
@@ -138,4 +139,11 @@ func (r *run) checkMessage(ev *evidence, s *signer) {
 		return
 	}
 	r.unsupported(CheckSignature, "a %T that signs %s is not known here", s.key, alg.name)
+}
+
+// PAEDigest is the hex SHA-256 of the pre-authentication encoding of an in-toto statement. Entries of Rekor v2 may have it where
+// those of v1 have that of the statement.
+func PAEDigest(statement []byte) string {
+	sum := sha256.Sum256(pae(payloadTypeInToto, statement))
+	return hex.EncodeToString(sum[:])
 }

@@ -127,6 +127,11 @@ func (a *Auditor) Project(ctx context.Context, project config.Project, on config
 // settle judges everything that the record holds of a project, and writes what came of it.
 func (c *collector) settle(ctx context.Context, j *Judge) error {
 	settlement := Settlement{Project: c.facts, Channels: c.Channels}
+	var done bool
+	var err error
+	if settlement.JudgedBy, done, err = c.settled(ctx, j); err != nil || done {
+		return err
+	}
 	versions, err := c.Store.Versions(ctx, c.facts.ID)
 	if err != nil {
 		return err
@@ -189,6 +194,7 @@ func (c *collector) settle(ctx context.Context, j *Judge) error {
 		}
 	}
 	c.summary.Waiting = len(settlement.Assessment.Waiting)
+	settlement.JudgedBy.keep(j, settlement.Assessment, c.summary, c.options.Since.IsZero())
 	changes, err := c.Store.Settle(ctx, j.Now, settlement)
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ type benchTask struct {
 	Log      benchServer // to read
 	Parallel int
 	Watched  int    // repositories
+	Digests  bool   // are kept
 	Record   string // file
 }
 
@@ -343,8 +344,13 @@ func (task benchTask) follow(use *benchUse) error {
 	}
 	inspector := &audit.LeafInspector{Watch: watch, Roots: &trust.Set{Roots: []trust.Root{*root}}}
 	follower := &audit.LogFollower{Clock: clock.Real(), Logger: slog.New(slog.DiscardHandler), Parallel: task.Parallel}
-	got, err := follower.Follow(ctx, []audit.LogTarget{{Origin: benchOrigin, Source: source, Store: store, Scan: rekor.NewScanner(watch).Scan,
-		Inspect: inspector.Entry, Start: func(context.Context, uint64) (uint64, error) { return 0, nil }}})
+	scanner := rekor.NewScanner(watch)
+	target := audit.LogTarget{Origin: benchOrigin, Source: source, Store: store, Scan: scanner.Scan,
+		Inspect: inspector.Entry, Start: func(context.Context, uint64) (uint64, error) { return 0, nil }}
+	if task.Digests {
+		target.Digest, target.KeepDigests, target.Foreign = scanner.DigestPrefix, 24*time.Hour, inspector.Foreign
+	}
+	got, err := follower.Follow(ctx, []audit.LogTarget{target})
 	if err != nil || got[0].Proven != task.Log.Size || got[0].Hits != 0 || got[0].Trouble != "" {
 		return fmt.Errorf("%+v, %w", got, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -60,9 +61,28 @@ func (x *Explainer) proven(l *Link, e ExplainedLeaf, body []byte) {
 		}
 		l.check("inclusion-proof", LinkOK, "in the tree of size %d that the log signed, logged at %s", entry.Checkpoint.Size, stamp(entry.IntegratedTime))
 	case e.Proven:
+		x.signedTree(l, e)
 		l.recorded("log-read", LinkOK, "it is within what was read of the log, whose signed root the leaves hash to; that it is in there takes the log to be shown again")
 	default:
 		l.recorded("log-read", LinkUnknown, "no verified root commits to it yet")
+	}
+}
+
+// signedTree verifies the checkpoint that what was read of the log was proven against.
+func (x *Explainer) signedTree(l *Link, e ExplainedLeaf) {
+	if len(e.Checkpoint) == 0 {
+		return
+	}
+	cp, err := x.Archive.Checkpoint(e.Origin, e.Checkpoint)
+	switch {
+	case errors.Is(err, ErrUnknownLog):
+		l.check("checkpoint", LinkUnknown, "%v", err)
+	case err != nil:
+		l.check("checkpoint", LinkFailed, "%v", err)
+	case e.Index >= cp.Size:
+		l.check("checkpoint", LinkFailed, "the log signed a tree of size %d, which has no leaf %d", cp.Size, e.Index)
+	default:
+		l.check("checkpoint", LinkOK, "the log signed a tree of size %d, root %x", cp.Size, cp.Root)
 	}
 }
 

@@ -92,6 +92,8 @@ type ExplainedLeaf struct {
 	// read that it is in.
 	Proven bool        `json:"proven"`
 	Proof  *EntryProof `json:"proof,omitempty"`
+	// Checkpoint is the one that the range was proven against, as it was served.
+	Checkpoint []byte `json:"checkpoint,omitempty"`
 	// Certificates are the digests of the TBS of those that concern a watched name, by the project that it is the name of.
 	Certificates map[string]string `json:"certificates,omitempty"`
 	// Promises are those of its certificates.

@@ -97,6 +97,11 @@ func (f *Folder) Files() (map[string][]byte, error) {
 	if files[authoritiesName], err = f.authorities(); err != nil {
 		return nil, err
 	}
+	for i, l := range f.Dossier.Leaves {
+		if len(l.Checkpoint) > 0 {
+			files[fmt.Sprintf("checkpoint-%d.txt", i+1)] = l.Checkpoint
+		}
+	}
 	var apart []takenApart
 	for _, sha := range form.Documents {
 		apart = takeApart(apart, sha, f.Documents[sha])

@@ -51,7 +51,7 @@ func (f *Folder) readme(apart []takenApart) []byte {
 	p("- `%s`: what was found, each link of the chain with its checks. `%s`: what it was made from.", explanationName, dossierName)
 	p("- `%s`: who may sign, as the explanation judges it. `trusted_root-N.json`, `%s`: whom it trusts.", policyName, authoritiesName)
 	p("- `provenance-….json`: provenance documents as the index served them (PEP 740).")
-	p("- `leaf-….bin`: leaves of logs, byte for byte.")
+	p("- `leaf-….bin`: leaves of logs, byte for byte; `checkpoint-N.txt`: what the log of the N-th signed, after all of it was read.")
 	p("- `attestation-N.*`: the attestations of these documents in order: as a Sigstore bundle, what was signed (`.statement.json`, and")
 	p("  `.pae` as it is signed) and the signature. `certificate-N.pem`: who signed. `entry-N-K.*`: the log's entry, the proof that")
 	p("  it is in there, and the signed checkpoint of the tree.")

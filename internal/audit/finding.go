@@ -44,6 +44,8 @@ type Subject struct {
 	// comes from.
 	Grade       string `json:"grade,omitempty"`
 	TrustedRoot string `json:"trusted_root,omitempty"`
+	// Job names all that one signer signed in one run: the run, who signed, and the environment.
+	Job string `json:"job,omitempty"`
 }
 
 // String names the subject in one line; equal subjects have equal strings.
@@ -55,6 +57,8 @@ func (s Subject) String() string {
 		return fmt.Sprintf("%s: project %s/%s grade %s", s.Project, s.Index, s.PyPIProject, s.Grade)
 	case s.Grade != "":
 		return fmt.Sprintf("%s: grade %s", s.Project, s.Grade)
+	case s.Job != "":
+		return fmt.Sprintf("%s: job %s", s.Project, s.Job)
 	case s.Certificate != "":
 		return fmt.Sprintf("%s: certificate tbs-sha256:%s", s.Project, s.Certificate)
 	case s.LeafHash != "":

@@ -16,6 +16,7 @@ import (
 // LogStore is the record of one log.
 type LogStore interface {
 	tlog.Store[LogHit]
+	seenStore
 	// Reopened returns a store for the first range that was proven with another watch list than today's, and the range; a nil
 	// store if there is none.
 	Reopened(ctx context.Context) (store tlog.Store[LogHit], from, to uint64, err error)
@@ -32,6 +33,11 @@ type LogTarget struct {
 	Store             LogStore
 	Scan              func(leaf []byte) bool
 	Inspect           func(index uint64, leaf []byte) (LogHit, bool)
+	// Digest is what is kept of what each leaf says was signed, for as long as KeepDigests, and Foreign inspects a leaf that may have
+	// signed something published; Digest is nil where nothing is kept.
+	Digest      func(leaf []byte) uint64
+	KeepDigests time.Duration
+	Foreign     func(index uint64, leaf []byte) (LogHit, bool)
 	// Unknown counts the leaves scanned so far that this version cannot decode; may be nil.
 	Unknown func() uint64
 	// Start says where the log is taken up, given its size.
@@ -62,6 +68,8 @@ type LogSummary struct {
 	Unknown uint64 `json:"unknown_entries,omitempty"`
 	// Reread counts the entries that were read again, because they had been read with another watch list.
 	Reread uint64 `json:"reread,omitempty"`
+	// SeenAgain counts the entries that were read again, because they may sign something published.
+	SeenAgain int `json:"seen_again,omitempty"`
 	// Seconds is how long the run took.
 	Seconds float64 `json:"seconds"`
 	Stale   bool    `json:"stale_checkpoint,omitempty"`
@@ -100,6 +108,9 @@ func (f *LogFollower) follow(ctx context.Context, t LogTarget) (LogSummary, erro
 	if err == nil && f.Reread && s.Trouble == "" && len(s.Misbehaviours) == 0 {
 		err = f.reread(ctx, t, &s)
 	}
+	if err == nil && s.Trouble == "" && len(s.Misbehaviours) == 0 {
+		err = f.seenAgain(ctx, t, &s)
+	}
 	if t.Unknown != nil {
 		s.Unknown = t.Unknown()
 	}
@@ -129,7 +140,7 @@ func (f *LogFollower) run(ctx context.Context, t LogTarget) (LogSummary, error) 
 
 // follower makes the follower of a log.
 func (f *LogFollower) follower(t LogTarget) *tlog.Follower[LogHit] {
-	follower := &tlog.Follower[LogHit]{Source: t.Source, Store: t.Store, Scan: t.Scan, Inspect: t.Inspect, Start: t.Start, FrozenAt: t.FrozenAt,
+	follower := &tlog.Follower[LogHit]{Source: t.Source, Store: t.Store, Scan: t.Scan, Inspect: t.Inspect, Digest: t.Digest, Start: t.Start, FrozenAt: t.FrozenAt,
 		BatchEntries: t.BatchEntries, ProveEntries: t.ProveEntries, Stop: t.Stop, Clock: f.Clock, Logger: f.Logger.With("log", t.Origin), Parallel: f.Parallel}
 	if f.Progress != nil {
 		follower.Progress = func(leaves uint64) { f.Progress(t.Origin, leaves) }
@@ -188,13 +199,29 @@ func (h heldSource) Checkpoint(context.Context) (tlog.SignedCheckpoint, error) {
 // LogRecord is the record as judging the logs uses it.
 type LogRecord interface {
 	Logs(ctx context.Context) ([]LogFacts, error)
-	// ProvenHits calls fn for each hit that a verified root commits to.
-	ProvenHits(ctx context.Context, fn func(HitFacts) error) error
+	// Account works out who signed what is new in the record, and what accounts for the entries of which that may have changed.
+	Account(ctx context.Context) error
+	// Signers calls fn for each signer in the record.
+	Signers(ctx context.Context, fn func(SignerFacts) error) error
+	// HitsOf calls fn for each hit that a verified root commits to and that one of the signers signed, that cannot be decoded, or
+	// whose certificates chain to nothing.
+	HitsOf(ctx context.Context, signers []int64, fn func(HitFacts) error) error
+	// OpenJobs calls fn for each job of one of the signers that signed proven entries which nothing accounts for in full.
+	OpenJobs(ctx context.Context, signers []int64, fn func(JobFacts) error) error
+	// JobEntries lists the first few of these entries.
+	JobEntries(ctx context.Context, job int64, limit int) ([]EntryRef, error)
+	// ForeignEntries calls fn for each proven entry by one of the signers, or by a key, that signs a file of the record or a statement
+	// about one; signers that the configuration has watched are left out.
+	ForeignEntries(ctx context.Context, signers []int64, fn func(ForeignFacts) error) error
+	// ReleasesRead lists the index projects in the record.
+	ReleasesRead(ctx context.Context) ([]ReleasesRead, error)
 	// BrokenPromises calls fn for each promise of a CT log that was needed and was not shown to be kept.
 	BrokenPromises(ctx context.Context, fn func(PromiseFacts) error) error
-	// OwnCertificates calls fn for each certificate that a CT log shows in a watched project's own name, in the order in which
-	// the record met them.
-	OwnCertificates(ctx context.Context, fn func(CertificateFacts) error) error
+	// ProvenHits calls fn for each hit that a verified root commits to.
+	ProvenHits(ctx context.Context, fn func(HitFacts) error) error
+	// OpenCertificates calls fn for each certificate that a CT log shows in a watched project's own name and of which it may be
+	// that nothing is known that it signed, in the order in which the record met them.
+	OpenCertificates(ctx context.Context, fn func(CertificateFacts) error) error
 	// OpenEntries calls fn for each entry that a verified attestation names and of which it is not known that the log has it
 	// so, once it was asked.
 	OpenEntries(ctx context.Context, fn func(OpenEntry) error) error
@@ -219,9 +246,12 @@ type LogStanding struct {
 	WatchList string
 }
 
-// SettleLogs judges every log, every proven hit, every certificate and the trusted roots, and writes what came of it.
+// SettleLogs judges every log, every proven hit, every certificate, every job and the trusted roots, and writes what came of it.
 func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies map[string]identity.Policy, standings map[string]LogStanding, now time.Time, channels []string) ([]Change, error) {
 	j := &Judge{Rules: rules, Now: now.UTC().Truncate(time.Microsecond)}
+	if err := record.Account(ctx); err != nil {
+		return nil, err
+	}
 	var a Assessment
 	logs, err := record.Logs(ctx)
 	if err != nil {
@@ -248,12 +278,11 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 			}
 		}
 	}
+	if err := j.signed(ctx, record, policies, add); err != nil {
+		return nil, err
+	}
 	canary := newCertificateCanary(policies)
-	if err := record.ProvenHits(ctx, func(h HitFacts) error {
-		add(j.Hit(h, policies))
-		canary.see(h)
-		return nil
-	}); err != nil {
+	if err := canary.look(ctx, record); err != nil {
 		return nil, err
 	}
 	a.merge(canary.judge(j, logs))
@@ -267,10 +296,56 @@ func SettleLogs(ctx context.Context, record LogRecord, rules RuleSet, policies m
 	if err := record.BrokenPromises(ctx, func(p PromiseFacts) error { add(j.Promise(p, policies)); return nil }); err != nil {
 		return nil, err
 	}
-	if err := record.OwnCertificates(ctx, func(c CertificateFacts) error { add(j.Certificate(c, logs, policies)); return nil }); err != nil {
+	if err := record.OpenCertificates(ctx, func(c CertificateFacts) error { add(j.Certificate(c, logs, policies)); return nil }); err != nil {
 		return nil, err
 	}
 	changes, err := record.SettleLogs(ctx, j.Now, a, channels)
 	failpoint.Hit("audit/logs-settled")
 	return changes, err
+}
+
+// signed judges what was signed, by whom. A signer is judged once, however often it signed: of the hits, only those are looked at
+// whose signers no grade knows, and of the jobs, those of signers whose entries must be accounted for.
+func (j *Judge) signed(ctx context.Context, record LogRecord, policies map[string]identity.Policy, add func(Assessment)) error {
+	releases, err := record.ReleasesRead(ctx)
+	if err != nil {
+		return err
+	}
+	var loud, weighty, strangers []int64
+	signers := map[int64]Signer{}
+	if err := record.Signers(ctx, func(f SignerFacts) error {
+		s := j.Signer(f, policies, releases)
+		if s.Class != identity.ClassSelf || len(s.Grades) == 0 {
+			loud = append(loud, s.ID)
+		}
+		if stranger(f, policies) {
+			strangers = append(strangers, s.ID)
+		}
+		if s.Weighty {
+			weighty, signers[s.ID] = append(weighty, s.ID), s
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := record.HitsOf(ctx, loud, func(h HitFacts) error { add(j.Hit(h, policies)); return nil }); err != nil {
+		return err
+	}
+	var met Strangers
+	if err := record.ForeignEntries(ctx, strangers, func(f ForeignFacts) error { met.Add(f, policies); return nil }); err != nil {
+		return err
+	}
+	add(j.Strangers(&met))
+	return record.OpenJobs(ctx, weighty, func(f JobFacts) error {
+		s := signers[f.Signer]
+		var entries []EntryRef
+		if j.JobState(f, s).OpenState == OpenUnaccounted {
+			var err error
+			if entries, err = record.JobEntries(ctx, f.ID, shownEntries); err != nil {
+				return err
+			}
+		}
+		add(j.Job(f, s, entries))
+		return nil
+	})
 }

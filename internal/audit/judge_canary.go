@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -145,6 +146,14 @@ func newCertificateCanary(policies map[string]identity.Policy) *certificateCanar
 		}
 	}
 	return c
+}
+
+// look takes all proven hits into account, where any could matter.
+func (c *certificateCanary) look(ctx context.Context, record LogRecord) error {
+	if len(c.last) == 0 {
+		return nil
+	}
+	return record.ProvenHits(ctx, func(h HitFacts) error { c.see(h); return nil })
 }
 
 // see takes a proven hit into account.

@@ -58,6 +58,14 @@ func (j *Judge) Certificate(c CertificateFacts, logs []LogFacts, policies map[st
 	return a
 }
 
+// searchedWhole reports whether every log of entries was looked at for what a certificate signed.
+func searchedWhole(logs []LogFacts, c CertificateFacts) bool {
+	return !slices.ContainsFunc(logs, func(l LogFacts) bool {
+		_, all, _ := l.searched(c)
+		return !all
+	})
+}
+
 // weighty reports whether a certificate's use matters at once: it may publish, or no grade knows it although it is nothing
 // that anybody can have made.
 func weighty(judged identity.Judgement, policy identity.Policy) bool {

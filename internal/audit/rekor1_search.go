@@ -25,6 +25,8 @@ type searchStore interface {
 	DueSearch(ctx context.Context, now time.Time, q DueFilter) (*Search, error)
 	// Found reports whether an entry that the index names was read already, with that watch list.
 	Found(ctx context.Context, id rekor.V1ID, watchList string) (bool, error)
+	// StatesFile reports whether one of the digests is that of a statement about a file of the record.
+	StatesFile(ctx context.Context, hashes []rekor.Hash) (bool, error)
 	// SaveFound keeps entries that were read, with the checkpoints that they were proven in.
 	SaveFound(ctx context.Context, now time.Time, search int64, watchList string, found []Found, grown []tlog.SignedCheckpoint) error
 	// SaveSearch keeps what became of a question.
@@ -295,8 +297,31 @@ func (p *rekor1Pass) find(ctx context.Context, q rekor.V1Query, a rekor.V1Answer
 		hit.GlobalIndex, hit.LoggedAt = a.Entry.GlobalIndex, a.Entry.IntegratedTime
 		f.Hit = &hit
 		p.summary.Hits++
+		return f, nil
+	}
+	about, err := p.aboutFile(ctx, q, f)
+	if err != nil || !about {
+		return f, err
+	}
+	if hit, ok := p.Inspector.Foreign(a.Entry.Index, a.Entry.Body); ok {
+		hit.GlobalIndex, hit.LoggedAt = a.Entry.GlobalIndex, a.Entry.IntegratedTime
+		f.Hit = &hit
 	}
 	return f, nil
+}
+
+// aboutFile reports whether an entry that the index named for the digest of a file is about it. An entry of an envelope does not show
+// that; where its statement is known that does.
+func (p *rekor1Pass) aboutFile(ctx context.Context, q rekor.V1Query, f Found) (bool, error) {
+	if q.SHA256 == "" || f.Match != rekor.V1Unconfirmed {
+		return q.SHA256 != "" && f.Match == rekor.V1Confirmed, nil
+	}
+	entry, _ := rekor.Decode(f.Entry.Body) // of one that cannot be decoded in full, what can
+	about, err := p.Store.StatesFile(ctx, entry.PayloadHashes)
+	if err != nil {
+		return false, &recordError{err}
+	}
+	return about, nil
 }
 
 // support says whether the index knows subjects. It is probed once in a while: with an entry of the record, or with whatever

@@ -30,8 +30,10 @@ const (
 	RunMismatch            = "run-mismatch"
 	UnloggedCertificate    = "unlogged-certificate"
 	UnaccountedCertificate = "unaccounted-certificate"
+	UnaccountedEntry       = "unaccounted-entry"
 	UnchainedCertificate   = "unchained-certificate"
 	LookalikeIdentity      = "lookalike-identity"
+	ForeignSignature       = "foreign-signature"
 	UnreadableEntry        = "unreadable-entry"
 	BadCheckpoint          = "bad-checkpoint"
 	LogRollback            = "log-rollback"
@@ -126,12 +128,18 @@ func Rules() []Rule {
 		{UnaccountedCertificate, "certificate", Medium, 24 * time.Hour,
 			"A certificate was issued in the project's own name, and no log entry and no attestation is known that it made. Of a grade that publishes nothing it is one severity less urgent.",
 			"Look at the run (its link is in the evidence). A job that failed or was cancelled before it signed explains it; if it signed, find out what, and where that is: a signature which no log has is one that nobody can monitor. The evidence says which logs were looked at, and which were not."},
+		{UnaccountedEntry, "entry", High, 24 * time.Hour,
+			"A job that may publish, or an identity in the project's own name that no grade knows, signed log entries that nothing published accounts for: no attestation of a file names them, and they sign no file and no statement about files that is known. Where nothing of what the job signed was published it is one severity less urgent.",
+			"Look at the run (its link is in the evidence), and find out what it signed. A job that failed or was cancelled between signing and uploading explains it; if none did, somebody signed with the project's identity what nobody was to see."},
 		{UnchainedCertificate, "entry", Low, 0,
 			"A log entry claims a watched name with a certificate that chains to no trusted authority.",
 			"Anyone can make such an entry: it proves nothing about the project. Look at it if there are many."},
 		{LookalikeIdentity, "entry or certificate", Low, 0,
 			"A certificate was issued for an identity that resembles a watched name.",
 			"Look at whose it is. It is not the project's, and signs nothing that verifiers of the project accept."},
+		{ForeignSignature, "entry", Low, 0,
+			"Somebody else than the project signed one of its files, or a statement about one, and logged it. Where that was before the file was published it is one severity more urgent.",
+			"Anyone may sign what anyone can download, and verifiers of the project do not accept it. Look at whose it is where a file was signed before it was published: who did so had it before."},
 		{UnreadableEntry, "entry", Medium, 0,
 			"A log entry mentions a watched name and cannot be decoded.",
 			"Look at the leaf in the evidence, and for a newer version of the monitor."},

@@ -260,12 +260,15 @@ func ruleCases() []ruleCase {
 					c.Identity = run{"create_release.yml", "refs/heads/main", "push", ""}.identity()
 				}),
 				"another project's": aCertificate(func(c *CertificateFacts, _ []LogFacts) { c.Project = "widget" })}},
+		{rule: UnaccountedEntry, wrong: aJob(func(*JobFacts) {}),
+			fine: neighbours{"provenance, perhaps": aJob(func(f *JobFacts) { f.Open = 1 }), "in a file, perhaps": aJob(func(f *JobFacts) { f.Unread = 1 })}},
 		{rule: UnchainedCertificate, wrong: aHit(func(h *LogHit) { h.Certificates[0].Chained = false }), fine: neighbours{"chained": aHit(func(*LogHit) {})}},
 		{rule: LookalikeIdentity,
 			wrong: aHit(func(h *LogHit) {
 				h.Certificates[0].Identity = &identity.Identity{SAN: "onnx@evil.example", SANType: "email", Issuer: "https://accounts.google.com"}
 			}),
 			fine: neighbours{"ours": aHit(func(*LogHit) {}), "ours, unexpected": aHit(func(h *LogHit) { h.Certificates[0].Identity.BuildTrigger = "issue_comment" })}},
+		{rule: ForeignSignature, wrong: strangersSignature, fine: neighbours{"nobody's": func(j *Judge, _ time.Time) Assessment { return j.Strangers(&Strangers{}) }}},
 		{rule: UnreadableEntry, wrong: aHit(func(h *LogHit) { h.Kind, h.Problem = HitUnreadable, "kind x" }), fine: neighbours{"readable": aHit(func(*LogHit) {})}},
 		{rule: BadCheckpoint, wrong: incident(BadCheckpoint), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
 		{rule: LogRollback, wrong: incident(LogRollback), fine: neighbours{"honest": aLog(func(*LogFacts, time.Time) {})}},
@@ -287,6 +290,27 @@ func aPromise(edit func(p *PromiseFacts, since time.Time)) func(*Judge, time.Tim
 		edit(&p, since)
 		return j.Promise(p, map[string]identity.Policy{"onnx": j.Policy})
 	}
+}
+
+// aJob is a judgement of a release's job that signed two entries more than it published; one of them may be SLSA provenance.
+func aJob(edit func(f *JobFacts)) func(*Judge, time.Time) Assessment {
+	return func(j *Judge, since time.Time) Assessment {
+		releases := []ReleasesRead{{Ref: "pypi/onnx", Since: since.AddDate(-1, 0, 0), CheckedAt: since.AddDate(1, 0, 0)}}
+		s := j.Signer(SignerFacts{ID: 1, Chained: true, Identity: run{"create_release.yml", "refs/heads/rel-1.22.0", "workflow_dispatch", "pypi-release"}.identity()},
+			map[string]identity.Policy{"onnx": j.Policy}, releases)
+		f := JobFacts{Run: "https://github.com/onnx/onnx/actions/runs/7/attempts/1", IssuedAt: since, OpenSince: since, Open: 2, Published: true}
+		edit(&f)
+		return j.Job(f, s, []EntryRef{{LogRef: LogRef{Origin: "log2.example", Index: 7, GlobalIndex: 7}, LeafHash: "aa", Account: AccountOpen, FirstSeen: since}})
+	}
+}
+
+// strangersSignature is a judgement of a file that somebody else signed.
+func strangersSignature(j *Judge, since time.Time) Assessment {
+	var s Strangers
+	s.Add(ForeignFacts{EntryRef: EntryRef{LogRef: LogRef{Origin: "log2.example", Index: 7}, LeafHash: "aa", FirstSeen: since}, Chained: true,
+		Identity: &identity.Identity{SAN: "somebody@example.org", Issuer: "https://accounts.google.com"}, File: AttestedFile{PyPIProject: "pypi/onnx", File: "onnx.whl"}},
+		map[string]identity.Policy{"onnx": j.Policy})
+	return j.Strangers(&s)
 }
 
 // aCertificate is a judgement of a release's certificate that a CT log shows, and of which no entry is known. Rekor v2 was read

@@ -47,6 +47,10 @@ type Store interface {
 	// Settle stores a scope's judgements: it reconciles the findings held with the assessment, writes every change
 	// with its event and one outbox row a channel, and the states of releases and files.
 	Settle(ctx context.Context, now time.Time, s Settlement) ([]Change, error)
+	// LastJudged returns what a PyPI project's findings were last settled by, and what its facts are named today: another name for
+	// every change of what is judged. StillJudged notes that settling them again would change nothing.
+	LastJudged(ctx context.Context, projectID int64) (s JudgedBy, facts int64, err error)
+	StillJudged(ctx context.Context, now time.Time, p ProjectFacts) error
 
 	GitHubStore
 	RunStore
@@ -97,6 +101,8 @@ type VerifiedAttestation struct {
 	Entries     []attest.Entry // proven ones only
 	Digests     []string       // of a bundle's subjects: SHA-256 in lower-case hex
 	AllEntries  []attest.Entry // proven or not, in the order of their checks
+	// Statement is what it says, verified or not; nil where it says nothing.
+	Statement *KnownStatement
 }
 
 // StoredDocument is a provenance document in the record, or a bundle of GitHub's store beside a file that it is about.
@@ -123,6 +129,8 @@ type Settlement struct {
 	Releases   []ReleaseJudgement
 	// Channels are told of every announced change.
 	Channels []string
+	// JudgedBy is what it was made by.
+	JudgedBy JudgedBy
 }
 
 // ReleaseJudgement is what was judged of a release and its files.

@@ -14,7 +14,7 @@ import (
 
 // verificationRules changes whenever verifying the same document with the same trusted roots may give other facts, so
 // that documents in the record are verified again.
-const verificationRules = "5"
+const verificationRules = "6"
 
 // Verifier turns provenance documents into facts.
 type Verifier struct {
@@ -116,7 +116,7 @@ func (v *Verifier) Signature(kind string, raw []byte, key crypto.PublicKey, a at
 func factsOf(bundle, index int, publisher attest.Publisher, r attest.Result) VerifiedAttestation {
 	f := AttestationFacts{Bundle: bundle, Index: index, Publisher: publisher, Status: r.Status, Checks: r.Checks,
 		StatementSHA256: r.StatementSHA256, SignedAt: r.SignedAt}
-	out := VerifiedAttestation{Certificate: r.Certificate}
+	out := VerifiedAttestation{Certificate: r.Certificate, Statement: statementOf(r)}
 	if r.Statement != nil {
 		f.PredicateType = r.Statement.PredicateType
 	}

@@ -65,6 +65,7 @@ func TestNoFileIsTheONNXPreset(t *testing.T) {
 				Project:    "onnx",
 				Issuer:     "https://token.actions.githubusercontent.com",
 				Repository: identity.Repository{Name: "onnx/onnx", ID: "102692863", OwnerID: "31675368", IDsUnconfirmed: true},
+				Removals:   []string{"pypi/onnx-weekly"},
 				Grades: []identity.Grade{
 					{
 						Name: "release", Workflow: "create_release.yml", Runner: "github-hosted",

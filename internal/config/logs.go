@@ -19,6 +19,8 @@ type Logs struct {
 	CT, RekorV2 bool
 	// RekorV1 is how Rekor v1 is read: one of RekorV1Modes.
 	RekorV1 string
+	// KeepDigests is for how long it is kept what the entries of logs that are read in full say was signed; zero keeps nothing.
+	KeepDigests time.Duration
 	// Witnesses are the keys of witnesses as they are published (C2SP signed-note, "verifier key").
 	Witnesses []string
 	// Each holds what is said of single logs, sorted by origin.
@@ -96,13 +98,14 @@ const (
 )
 
 type rawLogs struct {
-	At        position        `yaml:"-"`
-	Start     startText       `yaml:"start" jsonschema_description:"Where a log is taken up at first sight: head, zero, an index, or a day or instant (RFC 3339); head by default."`
-	CT        modeText        `yaml:"ct" jsonschema_description:"Whether Fulcio's CT logs are followed: follow or off; follow by default. At today's pace they cost tens of gigabytes a day."`
-	Witnesses []witnessText   `yaml:"witnesses" jsonschema_description:"Keys of witnesses (C2SP tlog-cosignature) as these publish them: NAME+HASH+KEY. Their cosignatures of checkpoints are verified and recorded."`
-	RekorV1   *rawRekorV1     `yaml:"rekor_v1" jsonschema_description:"How Rekor v1 is read."`
-	RekorV2   *rawMode        `yaml:"rekor_v2" jsonschema_description:"How Rekor v2 is read."`
-	Each      entries[rawLog] `yaml:"each" jsonschema_description:"What is said of single logs, by their origin."`
+	At          position        `yaml:"-"`
+	Start       startText       `yaml:"start" jsonschema_description:"Where a log is taken up at first sight: head, zero, an index, or a day or instant (RFC 3339); head by default."`
+	CT          modeText        `yaml:"ct" jsonschema_description:"Whether Fulcio's CT logs are followed: follow or off; follow by default. At today's pace they cost tens of gigabytes a day."`
+	Witnesses   []witnessText   `yaml:"witnesses" jsonschema_description:"Keys of witnesses (C2SP tlog-cosignature) as these publish them: NAME+HASH+KEY. Their cosignatures of checkpoints are verified and recorded."`
+	KeepDigests durationText    `yaml:"keep_digests" jsonschema_description:"For how long it is kept, eight bytes an entry, what the entries of Rekor v2 (and of a Rekor v1 that is read in full) say was signed, such as 90d, so that signatures by others of files that are published later are found; nothing is kept by default."`
+	RekorV1     *rawRekorV1     `yaml:"rekor_v1" jsonschema_description:"How Rekor v1 is read."`
+	RekorV2     *rawMode        `yaml:"rekor_v2" jsonschema_description:"How Rekor v2 is read."`
+	Each        entries[rawLog] `yaml:"each" jsonschema_description:"What is said of single logs, by their origin."`
 }
 
 type rawMode struct {
@@ -211,6 +214,7 @@ func (r *resolver) logs(raw *rawLogs, allowHTTP []string) Logs {
 		logs.CT = follow
 	}
 	logs.Witnesses = distinct(r, raw.Witnesses)
+	logs.KeepDigests, _ = raw.KeepDigests.parse(r.reporter)
 	if raw.RekorV1 != nil {
 		if mode, ok := raw.RekorV1.Mode.parse(r.reporter); ok {
 			logs.RekorV1 = mode
@@ -257,12 +261,13 @@ func (l Logs) Of(origin string) Log {
 }
 
 type shownLogs struct {
-	Start     string              `yaml:"start"`
-	CT        string              `yaml:"ct"`
-	Witnesses []string            `yaml:"witnesses,omitempty"`
-	RekorV1   shownMode           `yaml:"rekor_v1,flow"`
-	RekorV2   shownMode           `yaml:"rekor_v2,flow"`
-	Each      map[string]shownLog `yaml:"each,omitempty"`
+	Start       string              `yaml:"start"`
+	CT          string              `yaml:"ct"`
+	KeepDigests string              `yaml:"keep_digests,omitempty"`
+	Witnesses   []string            `yaml:"witnesses,omitempty"`
+	RekorV1     shownMode           `yaml:"rekor_v1,flow"`
+	RekorV2     shownMode           `yaml:"rekor_v2,flow"`
+	Each        map[string]shownLog `yaml:"each,omitempty"`
 }
 
 type shownMode struct {
@@ -284,6 +289,9 @@ func showLogs(l Logs) shownLogs {
 		return modeOff
 	}
 	shown := shownLogs{Start: l.Start.String(), CT: mode(l.CT), Witnesses: l.Witnesses, RekorV1: shownMode{l.RekorV1}, RekorV2: shownMode{mode(l.RekorV2)}, Each: map[string]shownLog{}}
+	if l.KeepDigests > 0 {
+		shown.KeepDigests = durationString(l.KeepDigests)
+	}
 	for _, log := range l.Each {
 		s := shownLog{URL: log.URL, Kind: log.Kind}
 		if log.Off || log.Asked {

@@ -62,6 +62,7 @@ func (r *resolver) project(raw rawProject) Project {
 			r.report(item.position, "remove it", "%s is listed twice", removed)
 		default:
 			p.ExpectRemovals = append(p.ExpectRemovals, removed)
+			p.Policy.Removals = append(p.Policy.Removals, removed.String())
 		}
 	}
 	for i, grade := range raw.Grades {

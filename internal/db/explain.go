@@ -184,7 +184,9 @@ func (db *DB) explainedLeafs(ctx context.Context, where string, args ...any) (al
 
 // leafRows reads one more leaf than is explained.
 func (db *DB) leafRows(ctx context.Context, where string, args ...any) ([]audit.ExplainedLeaf, error) {
-	rows, err := db.r.QueryContext(ctx, `SELECT l.origin, h.tree_index, h.leaf_hash, h.kind, h.first_seen, h.body, h.proof, `+provenHit+` FROM hits h JOIN logs l ON l.id = h.log_id
+	rows, err := db.r.QueryContext(ctx, `SELECT l.origin, h.tree_index, h.leaf_hash, h.kind, h.first_seen, h.body, h.proof, `+provenHit+`,
+		CASE WHEN h.proof IS NULL AND h.tree_index < l.proven_index THEN c.raw END
+		FROM hits h JOIN logs l ON l.id = h.log_id LEFT JOIN checkpoints c ON c.id = l.checkpoint_id
 		WHERE `+where+fmt.Sprintf(` ORDER BY l.origin, h.tree_index LIMIT %d`, explainedLeaves+1), args...)
 	if err != nil {
 		return nil, err
@@ -196,7 +198,7 @@ func (db *DB) leafRows(ctx context.Context, where string, args ...any) ([]audit.
 		var first sql.NullInt64
 		var body string
 		var proof sql.NullString
-		if err := rows.Scan(&l.Origin, &l.Index, &l.LeafHash, &l.Kind, &first, &body, &proof, &l.Proven); err != nil {
+		if err := rows.Scan(&l.Origin, &l.Index, &l.LeafHash, &l.Kind, &first, &body, &proof, &l.Proven, &l.Checkpoint); err != nil {
 			return nil, err
 		}
 		var hit audit.LogHit

@@ -23,6 +23,9 @@ func (db *DB) Settle(ctx context.Context, now time.Time, s audit.Settlement) ([]
 		if err != nil {
 			return err
 		}
+		if err := saveSettled(ctx, tx, s); err != nil {
+			return err
+		}
 		for _, r := range s.Releases {
 			if err := saveJudgement(ctx, tx, s.Project.ID, r); err != nil {
 				return err
@@ -286,6 +289,9 @@ func (db *DB) decide(ctx context.Context, id string, now time.Time, channels []s
 			return err
 		}
 		c.Finding = f
+		if err := unsettle(ctx, tx, f); err != nil {
+			return err
+		}
 		return record(ctx, tx, now, c, channels)
 	})
 	var none *NoFindingError

@@ -20,7 +20,7 @@ import (
 // hold. It counts what it looked at, by kind. Whether attestations still verify is not for the record to tell.
 func (db *DB) Fsck(ctx context.Context, problem func(string)) (map[string]int, error) {
 	f := &fsck{ctx: ctx, db: db, counts: map[string]int{}, report: func(format string, args ...any) { problem(fmt.Sprintf(format, args...)) }}
-	for _, check := range []func() error{f.pragmas, f.provenances, f.bundles, f.certificates, f.entries, f.hits, f.provenHits, f.windows, f.entryChecks, f.gossip, f.logs, f.promises, f.verdicts, f.findings, f.outbox} {
+	for _, check := range []func() error{f.pragmas, f.provenances, f.bundles, f.certificates, f.entries, f.hits, f.provenHits, f.windows, f.entryChecks, f.gossip, f.logs, f.promises, f.accounts, f.verdicts, f.findings, f.outbox} {
 		if err := check(); err != nil {
 			return f.counts, fmt.Errorf("checking the record: %w", explain(err))
 		}

@@ -95,6 +95,9 @@ func (db *DB) SaveStored(ctx context.Context, now time.Time, fileID int64, u aud
 		if _, err := tx.ExecContext(ctx, `UPDATE github_listed SET gone_at = ?1 WHERE file_id = ?2 AND last_seen < ?1 AND gone_at IS NULL`, micros(now), fileID); err != nil {
 			return err
 		}
+		if err := saveLookup(ctx, tx, now, fileID); err != nil {
+			return err
+		}
 		failpoint.Hit("db/store-uncommitted")
 		_, err := tx.ExecContext(ctx, `INSERT INTO github_answers (file_id, repository, state, since, checked_at, due_at) VALUES (?1, ?2, ?3, ?4, ?4, ?5)
 			ON CONFLICT (file_id) DO UPDATE SET since = CASE WHEN state = ?3 AND repository = ?2 THEN since ELSE ?4 END,

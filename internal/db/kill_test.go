@@ -68,6 +68,23 @@ var kills = map[string]func(*DB) error{
 	"db/gossip-uncommitted": killRekor1("db/gossip-uncommitted"),
 	"db/plan-uncommitted":   killRekor1("db/plan-uncommitted"),
 	"db/found-uncommitted":  killRekor1("db/found-uncommitted"),
+	"db/seen-uncommitted": func(db *DB) error {
+		l, err := db.Log(context.Background(), logName, "list 1")
+		if err != nil {
+			return err
+		}
+		return l.SaveSeen(context.Background(), audit.SeenCursor{Seen: 1, File: 2, Statement: 3})
+	},
+	"db/seen-again-uncommitted": func(db *DB) error {
+		ctx := context.Background()
+		l, err := db.Log(ctx, otherLogName, "list 1")
+		if err != nil {
+			return err
+		}
+		store := l.SeenAgain()
+		return errors.Join(store.Begin(ctx, hour(5), 0, nil, checkpoint(3)), store.Advance(ctx, hour(5), batch(0, 1)), store.Prove(ctx, hour(5), 1, checkpoint(3)))
+	},
+	"db/accounts-uncommitted": func(db *DB) error { return db.Account(context.Background()) },
 }
 
 // allKills are kills, and those of windows and of what GitHub says.

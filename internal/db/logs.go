@@ -156,6 +156,9 @@ func (l *Log) Advance(ctx context.Context, now time.Time, b tlog.Batch[audit.Log
 				return err
 			}
 		}
+		if err := l.saveDigests(ctx, tx, now, b.From, b.Digests); err != nil {
+			return err
+		}
 		// What is read but not proven yet is accounted for in one open range.
 		_, err = tx.ExecContext(ctx, `INSERT INTO read_bytes (log_id, bytes, watch_list) VALUES (?, ?, ?) ON CONFLICT (log_id) DO UPDATE SET bytes = bytes + excluded.bytes`,
 			l.id, b.Bytes, l.watchList)

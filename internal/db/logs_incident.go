@@ -92,7 +92,8 @@ func (l *Log) forgetUnproven(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	for _, query := range []string{`DELETE FROM hits WHERE ` + void, `DELETE FROM read_bytes WHERE log_id = ?1`} {
+	for _, query := range []string{`DELETE FROM hits WHERE ` + void, `DELETE FROM read_bytes WHERE log_id = ?1`,
+		`DELETE FROM seen_digests WHERE log_id = ?1 AND from_index >= (SELECT proven_index FROM logs WHERE id = ?1)`} {
 		if _, err := tx.ExecContext(ctx, query, l.id); err != nil {
 			return err
 		}

@@ -146,8 +146,13 @@ func (db *DB) Hits(ctx context.Context, filter HitFilter, fn func(audit.HitFacts
 	if !filter.Unproven {
 		where = append(where, provenHit)
 	}
+	return db.hits(ctx, strings.Join(where, " AND "), args, fn)
+}
+
+// hits calls fn for hits h of logs l, by log and index. where is SQL of this package, never of a user.
+func (db *DB) hits(ctx context.Context, where string, args []any, fn func(audit.HitFacts) error) error {
 	rows, err := db.r.QueryContext(ctx, `SELECT l.origin, h.tree_index, h.leaf_hash, h.leaf, h.body, h.first_seen, `+provenHit+` FROM hits h JOIN logs l ON l.id = h.log_id
-		WHERE `+strings.Join(where, " AND ")+` ORDER BY l.origin, h.tree_index`, args...)
+		WHERE `+where+` ORDER BY l.origin, h.tree_index, h.leaf_hash`, args...)
 	if err != nil {
 		return fmt.Errorf("hits in the record: %w", err)
 	}
@@ -168,6 +173,18 @@ func (db *DB) Hits(ctx context.Context, filter HitFilter, fn func(audit.HitFacts
 		}
 	}
 	return rows.Err()
+}
+
+// HitsOf implements audit.LogRecord.
+func (db *DB) HitsOf(ctx context.Context, signers []int64, fn func(audit.HitFacts) error) error {
+	list, err := json.Marshal(signers)
+	if err != nil {
+		return err
+	}
+	return db.hits(ctx, `h.id IN (SELECT id FROM hits WHERE kind = 'unreadable' OR chained = 0
+		UNION SELECT x.id FROM json_each(?) s JOIN jobs j ON j.signer_id = s.value JOIN certificates c ON c.job_id = j.id JOIN hits x ON x.certificate_id = c.id
+		UNION SELECT x.id FROM json_each(?) s JOIN jobs j ON j.signer_id = s.value JOIN certificates c ON c.job_id = j.id JOIN entry_certificates ec ON ec.certificate_id = c.id
+			JOIN hits x ON x.entry_id = ec.entry_id) AND h.class <> '`+audit.ClassForeign+`' AND `+provenHit, []any{string(list), string(list)}, fn)
 }
 
 // ProvenHits implements audit.LogRecord.

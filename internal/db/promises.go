@@ -20,8 +20,8 @@ var _ audit.PromiseStore = (*DB)(nil)
 var shown = `(EXISTS (SELECT 1 FROM attestations a WHERE a.certificate_id = c.id) OR EXISTS (SELECT 1 FROM entry_certificates ec WHERE ec.certificate_id = c.id
 	AND ` + provenEntry + `))`
 
-// provenEntry is an entry, by entry_certificates ec, that is no hit which nothing proves yet.
-var provenEntry = `NOT EXISTS (SELECT 1 FROM hits h JOIN logs l ON l.id = h.log_id WHERE h.entry_id = ec.entry_id AND NOT ` + provenHit + `)`
+// provenEntry is an entry, by entry_certificates ec, that is no hit which no verified root commits to yet.
+var provenEntry = `NOT EXISTS (SELECT 1 FROM hits h JOIN logs l ON l.id = h.log_id WHERE h.entry_id = ec.entry_id AND h.tree_index >= l.proven_index AND NOT ` + provenHit + `)`
 
 // openPromise is a promise x that is due at ?1: one that no log answered for, or that was missing in a tree which is not younger than
 // it by ?2.

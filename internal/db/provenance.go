@@ -144,6 +144,11 @@ func saveVerification(ctx context.Context, tx *sql.Tx, now time.Time, documentID
 }
 
 func saveAttestation(ctx context.Context, tx *sql.Tx, now time.Time, documentID int64, a audit.VerifiedAttestation) error {
+	if a.Statement != nil {
+		if err := saveStatement(ctx, tx, *a.Statement); err != nil {
+			return err
+		}
+	}
 	certificate := sql.NullInt64{}
 	if a.Certificate != nil {
 		id, err := saveCertificate(ctx, tx, now, a.Certificate, a.Identity)

@@ -22,6 +22,8 @@ type Policy struct {
 	Grades []Grade
 	// Builders are workflows besides the repository's own top-level ones that may sign for it.
 	Builders []Builder
+	// Removals are those of the PyPI projects ("INDEX/NAME") whose files are removed on purpose.
+	Removals []string
 }
 
 // Repository is a repository by name (for discovery) and by numeric id (for trust): names can be

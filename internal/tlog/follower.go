@@ -37,6 +37,8 @@ type Follower[H any] struct {
 	// says whether the leaf is kept. Both are called from several goroutines.
 	Scan    func(leaf []byte) bool
 	Inspect func(index uint64, leaf []byte) (H, bool)
+	// Digest is a number that is kept of each leaf, with the batch; nil keeps none. It is called like Scan.
+	Digest func(leaf []byte) uint64
 	// Start says where a log is taken up that is not known yet, given its size. It may ask the log.
 	Start func(ctx context.Context, size uint64) (uint64, error)
 	// FrozenAt is when the log ended: it is not expected to grow after that. Zero is an open log.

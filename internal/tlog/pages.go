@@ -24,6 +24,7 @@ type page[H any] struct {
 	from, to uint64
 	nodes    *compact.Range // [from, to)
 	hits     []Hit[H]
+	digests  []uint64
 	bytes    int64
 	err      error
 }
@@ -99,6 +100,7 @@ func (f *Follower[H]) commit(ctx context.Context, tree *compact.Range, order <-c
 		}
 		r.parts = append(r.parts, part{p.to, p.nodes.Hashes()})
 		batch.Hits = append(batch.Hits, p.hits...)
+		batch.Digests = append(batch.Digests, p.digests...)
 		batch.Bytes += p.bytes
 		batch.To = p.to
 		if batch.To-batch.From < batchEntries && batch.To < to {
@@ -134,6 +136,9 @@ func (f *Follower[H]) page(ctx context.Context, h *pageHasher, from, to uint64) 
 			return err
 		}
 		for i, leaf := range got.Leaves {
+			if f.Digest != nil {
+				p.digests = append(p.digests, f.Digest(leaf))
+			}
 			if f.Scan(leaf) {
 				if hit, ok := f.Inspect(at+uint64(i), bytes.Clone(leaf)); ok {
 					p.hits = append(p.hits, Hit[H]{Index: at + uint64(i), Hit: hit})

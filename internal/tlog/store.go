@@ -32,6 +32,8 @@ type Batch[H any] struct {
 	Range [][]byte
 	Hits  []Hit[H]
 	Bytes int64 // on the wire
+	// Digests are what the follower's Digest made of each leaf; nil where it has none.
+	Digests []uint64
 }
 
 // ErrMoved says that somebody else moved a cursor meanwhile: nothing was written.
