@@ -75,6 +75,8 @@ type JobFacts struct {
 	// others.
 	Open      int
 	Published bool
+	// Conclusion is what became of the run, as GitHub tells it; "" where it was not asked, or the run has not ended.
+	Conclusion string
 	// Asked says that a store of statements answered for every file that the job signed something about, as far as that is known.
 	Asked bool
 	// Unread counts the files, uploaded since the job began, of which it is not known what attests them.

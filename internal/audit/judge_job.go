@@ -138,7 +138,8 @@ const shownEntries = 10
 // finding, however many they are.
 //
 // That a job published, and signed more than it published, is more urgent than that it signed and nothing of it was published: a
-// job that failed or was cancelled before it uploaded explains the one, and hardly the other.
+// job that failed or was cancelled before it uploaded explains the one, and hardly the other. Where GitHub says that it did or was,
+// either is information: whoever can have a run sign can also have it fail, so that it is told all the same.
 func (j *Judge) Job(f JobFacts, s Signer, shown []EntryRef) Assessment {
 	var a Assessment
 	subject := Subject{Project: s.Project, Job: strings.Join([]string{f.Run, s.Identity.SAN, s.Identity.DeploymentEnvironment}, " ")}
@@ -162,6 +163,10 @@ func (j *Judge) Job(f JobFacts, s Signer, shown []EntryRef) Assessment {
 		finding.Summary += ", and nothing that was published"
 		finding.Severity = j.Rules[UnaccountedEntry].Severity.lower()
 	}
+	if slices.Contains(endedEarly, f.Conclusion) {
+		finding.Summary += "; the run's conclusion is " + f.Conclusion
+		finding.Severity = Info
+	}
 	if n := f.Open - state.Unaccounted; n > 0 {
 		finding.Summary += fmt.Sprintf("; at most %d of them could be accounted for by what was not looked at", n)
 	}
@@ -181,6 +186,9 @@ func (j *Judge) Job(f JobFacts, s Signer, shown []EntryRef) Assessment {
 	a.wrong(j, UnaccountedEntry, subject, f.OpenSince, finding)
 	return a
 }
+
+// endedEarly are the conclusions of runs that did not come to their end.
+var endedEarly = []string{"cancelled", "failure", "timed_out"}
 
 // entries counts log entries.
 func entries(n int) string {

@@ -129,7 +129,7 @@ func Rules() []Rule {
 			"A certificate was issued in the project's own name, and no log entry and no attestation is known that it made. Of a grade that publishes nothing it is one severity less urgent.",
 			"Look at the run (its link is in the evidence). A job that failed or was cancelled before it signed explains it; if it signed, find out what, and where that is: a signature which no log has is one that nobody can monitor. The evidence says which logs were looked at, and which were not."},
 		{UnaccountedEntry, "entry", High, 24 * time.Hour,
-			"A job that may publish, or an identity in the project's own name that no grade knows, signed log entries that nothing published accounts for: no attestation of a file names them, and they sign no file and no statement about files that is known. Where nothing of what the job signed was published it is one severity less urgent.",
+			"A job that may publish, or an identity in the project's own name that no grade knows, signed log entries that nothing published accounts for: no attestation of a file names them, and they sign no file and no statement about files that is known. Where nothing of what the job signed was published it is one severity less urgent, and information where GitHub says that the run was cancelled or failed.",
 			"Look at the run (its link is in the evidence), and find out what it signed. A job that failed or was cancelled between signing and uploading explains it; if none did, somebody signed with the project's identity what nobody was to see."},
 		{UnchainedCertificate, "entry", Low, 0,
 			"A log entry claims a watched name with a certificate that chains to no trusted authority.",

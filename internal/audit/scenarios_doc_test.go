@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -54,7 +55,7 @@ func TestScenariosAreDocumented(t *testing.T) {
 				fmt.Fprintf(&b, "| %s | %s | none, and no `%s` | - | - |\n", c.Name, c.About, c.Tempts)
 				continue
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.Name, c.About, foundBy(c), rules[c.Rule].Severity, howSoon(c, rules[c.Rule].Grace))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.Name, c.About, foundBy(c), cmp.Or(c.Severity, string(rules[c.Rule].Severity)), howSoon(c, rules[c.Rule].Grace))
 		}
 	}
 	if *updateScenarios {

@@ -287,7 +287,7 @@ const jobIssued = `(SELECT min(c.not_before) FROM certificates c WHERE c.job_id 
 
 // openJobs reads the jobs of signers, a JSON list ?1, that signed something which nothing accounts for. What is not proven counts
 // for nothing.
-var openJobs = `SELECT j.id, j.signer_id, j.run, ` + jobIssued + `, min(e.first_seen), count(*),
+var openJobs = `SELECT j.id, j.signer_id, j.run, ` + jobIssued + `, min(e.first_seen), count(*), coalesce((SELECT r.conclusion FROM github_runs r WHERE r.url = j.run), ''),
 	EXISTS (SELECT 1 FROM certificates s JOIN entry_certificates ec ON ec.certificate_id = s.id JOIN accounts a ON a.entry_id = ec.entry_id
 		WHERE s.job_id = j.id AND a.account IN ('attestation', 'file', 'statement', 'provenance', 'partly')),
 	NOT EXISTS (SELECT 1 FROM certificates s JOIN entry_certificates ec ON ec.certificate_id = s.id JOIN accounts a ON a.entry_id = ec.entry_id
@@ -312,7 +312,7 @@ func (db *DB) OpenJobs(ctx context.Context, signers []int64, fn func(audit.JobFa
 	for rows.Next() {
 		var j audit.JobFacts
 		var at, since sql.NullInt64
-		if err := rows.Scan(&j.ID, &j.Signer, &j.Run, &at, &since, &j.Open, &j.Published, &j.Asked, &j.Unread); err != nil {
+		if err := rows.Scan(&j.ID, &j.Signer, &j.Run, &at, &since, &j.Open, &j.Conclusion, &j.Published, &j.Asked, &j.Unread); err != nil {
 			return fmt.Errorf("jobs in the record: %w", err)
 		}
 		j.IssuedAt, j.OpenSince = instant(at), instant(since)

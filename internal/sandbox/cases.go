@@ -23,6 +23,8 @@ type Case struct {
 	// Rule is the finding that must follow; "" where none may. Then Tempts is the one that a careless reading
 	// would give.
 	Rule, Tempts string
+	// Severity is the finding's, where it is not what its rule has by default.
+	Severity string
 	// Also lists further findings that the same cause brings along, and Besides those that come to them where the logs are read
 	// as well as the index.
 	Also, Besides []string
@@ -58,7 +60,7 @@ const (
 // the logs, from their beginnings.
 func Catalogue() []Case {
 	all := Lies()
-	for _, family := range [][]Case{CertificateCases(), theftCases(), entryCases(), rekorCases(), logCases(), sourceCases(), monitorCases()} {
+	for _, family := range [][]Case{CertificateCases(), theftCases(), entryCases(), accountCases(), rekorCases(), logCases(), sourceCases(), monitorCases()} {
 		all = append(all, family...)
 	}
 	return all

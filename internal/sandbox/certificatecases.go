@@ -1,6 +1,9 @@
 package sandbox
 
-import "time"
+import (
+	"crypto/sha256"
+	"time"
+)
 
 // CertificateCases lists what may happen between certificates, the CT logs that promise them, and what they sign: cases that
 // must alert once the logs had a day, and their honest neighbours that must not. They need [Options.TrustLogs], and nothing
@@ -18,28 +21,28 @@ func CertificateCases() []Case {
 	certified := func(c Claims) func(string) func(*World) error {
 		return func(label string) func(*World) error { return certified(c.of(label)) }
 	}
+	build := onnxClaims("refs/heads/main", "push", "") // which publishes nothing
 	return shownBy(Certificates, []Case{
 		one("broken-promise", "A certificate signs a log entry, and the CT log that promised it does not have it.", unlogged,
-			signing(ReleaseClaims("1.23.0"), CertificateOptions{Unlogged: true})),
+			signing(build, CertificateOptions{Unlogged: true})),
 		one("broken-static-promise", "A certificate signs a log entry, and at the index that a static CT log promised for it there is another.", unlogged,
-			signing(ReleaseClaims("1.23.0"), CertificateOptions{Unlogged: true, StaticSCT: true})),
+			signing(build, CertificateOptions{Unlogged: true, StaticSCT: true})),
 		one("no-promise", "A certificate of the true authority signs a log entry, and carries no promise of any CT log.", unlogged,
-			signing(ReleaseClaims("1.23.0"), CertificateOptions{NoSCT: true})),
+			signing(build, CertificateOptions{NoSCT: true})),
 		one("false-promise", "A certificate of the true authority signs a log entry, and the CT log's key did not sign the promise that it carries.", unlogged,
-			signing(ReleaseClaims("1.23.0"), CertificateOptions{ForeignSCT: true})),
+			signing(build, CertificateOptions{ForeignSCT: true})),
 		one("kept-promise", "A certificate signs a log entry, and is in the CT log that promised it.", "",
-			signing(ReleaseClaims("1.23.0"), CertificateOptions{})).tempts(unlogged),
+			signing(build, CertificateOptions{})).tempts(unlogged),
 		one("kept-static-promise", "A certificate signs a log entry, and is where a static CT log promised it.", "",
-			signing(ReleaseClaims("1.23.0"), CertificateOptions{StaticSCT: true})).tempts(unlogged),
+			signing(build, CertificateOptions{StaticSCT: true})).tempts(unlogged),
 
 		one("unused-certificate", "A certificate is issued to a release, and nothing is signed with it.", unaccounted,
 			certified(ReleaseClaims("1.23.0"))),
 		one("unused-strange-certificate", "A certificate is issued to a workflow of the repository that no grade knows, and nothing is signed with it.", unaccounted,
 			certified(strangeClaims()), "unexpected-identity"),
-		one("used-certificate", "A certificate is issued to a release, and signs a log entry.", "",
-			signing(ReleaseClaims("1.23.0"), CertificateOptions{})).tempts(unaccounted),
+		one("used-certificate", "A certificate is issued to a release, and signs a file of it, in Rekor v2 too.", "", signingFile).tempts(unaccounted),
 		one("unused-build-certificate", "A certificate is issued to a build, which publishes nothing, and there are logs of entries that nobody read.", "",
-			certified(onnxClaims("refs/heads/main", "push", ""))).tempts(unaccounted),
+			certified(build)).tempts(unaccounted),
 	})
 }
 
@@ -57,6 +60,22 @@ func signing(c Claims, o CertificateOptions) func(*World) error {
 	return func(w *World) error {
 		at := w.Rekor2.Size()
 		_, err := w.PlantRekor2(w.Rekor2, at+1, Plant{At: at, Claims: c, Options: o})
+		return err
+	}
+}
+
+// signingFile has a release sign a file that is published.
+func signingFile(label string) func(*World) error {
+	return func(w *World) error {
+		signer, err := w.Fulcio.NewSigner(ReleaseClaims(currentVersion).of(label), CertificateOptions{})
+		if err != nil {
+			return err
+		}
+		a, err := w.SignArtifact(signer, sha256.Sum256(contentOf(releaseFiles(currentVersion)[0])), w.now())
+		if err != nil {
+			return err
+		}
+		_, err = w.Rekor2.Log(a)
 		return err
 	}
 }

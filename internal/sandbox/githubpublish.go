@@ -104,7 +104,10 @@ func (w *World) ensureOnnxRepository() error {
 }
 
 // addRun makes the workflow run of a job with these claims, where there is none of its number yet.
-func (w *World) addRun(c Claims) error {
+func (w *World) addRun(c Claims) error { return w.addRunThat(c, "") }
+
+// addRunThat is addRun of a run with a conclusion.
+func (w *World) addRunThat(c Claims, conclusion string) error {
 	if c.RunID == "" {
 		return nil
 	}
@@ -113,7 +116,7 @@ func (w *World) addRun(c Claims) error {
 		return err
 	}
 	w.GitHub.ensureRun(GitHubRun{Repository: c.Repository, ID: id, Attempt: int64(c.Attempt), HeadSHA: c.SHA, Event: c.Trigger,
-		Path: ".github/workflows/" + c.Workflow})
+		Path: ".github/workflows/" + c.Workflow, Conclusion: conclusion})
 	return nil
 }
 

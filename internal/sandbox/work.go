@@ -93,6 +93,11 @@ func (k *Work) weekly(n, attempt int, c *cancelled) error {
 	version := k.next + ".dev" + k.world.now().Format("20060102")
 	claims := onnxClaims("refs/heads/main", "schedule", "pypi-weekly").of("weekly/" + version)
 	claims.Attempt = attempt
+	if c != nil {
+		if err := k.world.addRunThat(claims, "cancelled"); err != nil {
+			return err
+		}
+	}
 	return k.world.publish(publication{
 		project: weeklyProject, files: distributions("onnx_weekly", version, n), claims: claims, options: k.at(), slsa: true, cancelled: c,
 	})
