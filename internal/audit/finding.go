@@ -40,11 +40,15 @@ type Subject struct {
 	// Certificate names a certificate by its TBS without poison and SCTs (hex SHA-256), whether it was met as a
 	// precertificate, in an entry or in a bundle.
 	Certificate string `json:"certificate_tbs_sha256,omitempty"`
+	// Channel names a channel of the monitor's own.
+	Channel string `json:"channel,omitempty"`
 }
 
 // String names the subject in one line; equal subjects have equal strings.
 func (s Subject) String() string {
 	switch {
+	case s.Channel != "":
+		return "channel " + s.Channel
 	case s.Certificate != "":
 		return fmt.Sprintf("%s: certificate tbs-sha256:%s", s.Project, s.Certificate)
 	case s.LeafHash != "":
@@ -78,6 +82,8 @@ type IdentityRef struct {
 	Ref        string `json:"ref,omitempty"`
 	Trigger    string `json:"trigger,omitempty"`
 	Run        string `json:"run,omitempty"`
+	// Commit is what was built, in hex.
+	Commit string `json:"commit,omitempty"`
 }
 
 // identityRef shortens an identity for a finding.
@@ -86,7 +92,7 @@ func identityRef(id *identity.Identity) *IdentityRef {
 		return nil
 	}
 	return &IdentityRef{SAN: id.SAN, Issuer: id.Issuer, Repository: id.Repository(), Workflow: id.Workflow(),
-		Ref: id.Ref(), Trigger: id.BuildTrigger, Run: id.RunInvocationURI}
+		Ref: id.Ref(), Trigger: id.BuildTrigger, Run: id.RunInvocationURI, Commit: id.Commit()}
 }
 
 // Evidence is one piece of what a finding rests on. Documents are named by their digest and kept in the record;
@@ -159,7 +165,8 @@ const (
 	AckWithdrawn Transition = "unacknowledged" // by a person, or because it expired
 	Settled      Transition = "resolved"
 	Reopened     Transition = "reopened"
-	Updated      Transition = "updated" // same problem, new facts: not announced
+	Reminded     Transition = "reminded" // it is still open, and nobody acknowledged it
+	Updated      Transition = "updated"  // same problem, new facts: not announced
 )
 
 // Announced reports whether people are told of the transition.

@@ -37,6 +37,7 @@ const (
 	SplitView              = "split-view"
 	FrozenLogGrew          = "frozen-log-grew"
 	StaleLog               = "stale-log"
+	DeliveryFailing        = "delivery-failing"
 )
 
 // Rule is one thing that the reconciliation looks for.
@@ -147,6 +148,9 @@ func Rules() []Rule {
 		{CoverageGap, "monitor", Medium, 6 * time.Hour,
 			"Something that was found cannot be judged by this version: it is neither good nor bad.",
 			"Look at the evidence by other means, and look for a newer version of the monitor."},
+		{DeliveryFailing, "monitor", High, time.Hour,
+			"A channel has not taken alerts for longer than its grace period. The other channels are told.",
+			"Look at the error in the evidence: a revoked token or webhook is to be replaced, a channel that was archived to be named anew. Nothing is lost: what is pending is delivered once the channel works. Check it with `monitor notify test`."},
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/failpoint"
+	"github.com/rekoncile/rekoncile/internal/notify"
 	"github.com/rekoncile/rekoncile/internal/pypi"
 )
 
@@ -34,6 +35,13 @@ var kills = map[string]func(*DB) error{
 		p := audit.ProjectFacts{ID: 1, Project: "onnx", Index: "pypi", Name: "onnx"}
 		_, err := db.Settle(context.Background(), hour(5), audit.Settlement{Project: p, Channels: channels, Assessment: audit.Assessment{Findings: []audit.Finding{wrong("b", audit.High, "x")}}})
 		return err
+	},
+	"db/outbox-uncommitted": func(db *DB) error {
+		pending, err := db.Pending(context.Background(), channels[0], 1)
+		if err != nil {
+			return err
+		}
+		return db.Attempting(context.Background(), hour(5), notify.Parcel{Form: notify.Single, Messages: pending})
 	},
 	"db/batch-uncommitted": func(db *DB) error {
 		l, err := db.Log(context.Background(), logName, "list 1")

@@ -34,26 +34,30 @@ func TestOutboxKeepsWhatIsKnownOfAnAttempt(t *testing.T) {
 	first := func(want notify.Message) {
 		t.Helper()
 		want.ID, want.Finding, want.Transition, want.At = id, slack[0].Finding, audit.Opened, noon
+		if want.Attempts > 0 {
+			want.Lead, want.Form = id, notify.Single
+		}
 		if diff := cmp.Diff(want, pending("slack", 1)[0]); diff != "" {
 			t.Error(diff)
 		}
 	}
 	first(notify.Message{NextAttemptAt: noon})
+	one := notify.Parcel{Form: notify.Single, Messages: slack[:1]}
 	for _, step := range []struct {
 		do   func() error
 		want notify.Message
 	}{
-		{func() error { return db.Attempting(ctx, hour(1), id) }, notify.Message{Attempts: 1, AttemptedAt: hour(1), NextAttemptAt: noon}},
-		{func() error { return db.NotDelivered(ctx, id, "429", false, hour(2)) }, notify.Message{Attempts: 1, NextAttemptAt: hour(2)}},
-		{func() error { return db.Attempting(ctx, hour(3), id) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(2)}},
-		{func() error { return db.NotDelivered(ctx, id, "500", true, hour(4)) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(4)}},
+		{func() error { return db.Attempting(ctx, hour(1), one) }, notify.Message{Attempts: 1, AttemptedAt: hour(1), NextAttemptAt: noon}},
+		{func() error { return db.NotDelivered(ctx, hour(1), one, "429", false, hour(2)) }, notify.Message{Attempts: 1, NextAttemptAt: hour(2), FailingSince: hour(1)}},
+		{func() error { return db.Attempting(ctx, hour(3), one) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(2), FailingSince: hour(1)}},
+		{func() error { return db.NotDelivered(ctx, hour(3), one, "500", true, hour(4)) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(4), FailingSince: hour(1)}},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatal(err)
 		}
 		first(step.want)
 	}
-	if err := db.Delivered(ctx, hour(5), id); err != nil {
+	if err := db.Delivered(ctx, hour(5), one, ""); err != nil {
 		t.Fatal(err)
 	}
 	if left := pending("slack", 10); len(left) != 1 || left[0].ID != slack[1].ID {
@@ -64,7 +68,7 @@ func TestOutboxKeepsWhatIsKnownOfAnAttempt(t *testing.T) {
 			t.Errorf("%s: %d pending, want %d, %v", channel, n, want, err)
 		}
 	}
-	if err := db.NotDelivered(ctx, slack[1].ID, "no route", false, hour(6)); err != nil {
+	if err := db.NotDelivered(ctx, hour(5), notify.Parcel{Messages: slack[1:]}, "no route", false, hour(6)); err != nil {
 		t.Fatal(err)
 	}
 	depths, err := db.OutboxDepths(ctx)
