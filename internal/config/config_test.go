@@ -18,9 +18,10 @@ func severities() []string { return []string{"critical", "high", "medium", "low"
 
 func testOptions() Options {
 	return Options{
-		Rules:      []string{"no-provenance", "release-yanked", "wrong-grade"},
-		Severities: severities(),
-		Getenv:     func(string) string { return "" },
+		Rules:          []string{"no-provenance", "release-yanked", "wrong-grade"},
+		Severities:     severities(),
+		RuleSeverities: map[string]string{"no-provenance": "high", "release-yanked": "info", "wrong-grade": "critical"},
+		Getenv:         func(string) string { return "" },
 	}
 }
 
@@ -29,6 +30,7 @@ func compare() cmp.Options {
 	return cmp.Options{
 		cmp.Comparer(func(a, b *regexp.Regexp) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b Secret) bool { return a.String() == b.String() }),
+		cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }),
 	}
 }
 
@@ -159,6 +161,7 @@ func TestExampleMeansWhatItsCommentsSay(t *testing.T) {
 		{"slsa_since", c.Projects[0].Policy.Grades[0].SLSASince, &identity.Since{Version: "2.4.0", Uploaded: time.Date(2026, time.February, 15, 12, 0, 0, 0, time.UTC)}},
 		{"runner", c.Projects[0].Policy.Grades[2].Runner, "any"},
 		{"webhook", c.Alerts.Slack.Webhook.String(), "[secret in file /run/secrets/slack]"},
+		{"heartbeat", c.Alerts.Heartbeat.String(), "[secret in file /run/secrets/heartbeat]"},
 	} {
 		if diff := cmp.Diff(part.want, part.have); diff != "" {
 			t.Errorf("%s (- want, + have):\n%s", part.name, diff)

@@ -63,11 +63,21 @@ func (witnessText) JSONSchema() *jsonschema.Schema     { return pattern(witnessP
 func (rekor1Text) JSONSchema() *jsonschema.Schema      { return oneOf(RekorV1Modes()...) }
 func (modeText) JSONSchema() *jsonschema.Schema        { return oneOf(modeFollow, modeOff) }
 func (logKindText) JSONSchema() *jsonschema.Schema     { return oneOf(LogKinds()...) }
+func (ruleNameText) JSONSchema() *jsonschema.Schema    { return text() }
+func (userText) JSONSchema() *jsonschema.Schema        { return text() }
+func (zoneText) JSONSchema() *jsonschema.Schema        { return text() }
+func (clockText) JSONSchema() *jsonschema.Schema       { return pattern(clockPattern) }
+func (slackChanTxt) JSONSchema() *jsonschema.Schema    { return pattern(slackChanPattern) }
+func (tlsText) JSONSchema() *jsonschema.Schema         { return oneOf(TLSModes()...) }
 func (severityText) JSONSchema() *jsonschema.Schema    { return oneOf(severities()...) }
 
 // A number or a version may be written without quotes, and an editor takes 1.19 for a number then.
 func (numberText) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{pattern(numberPattern), {Type: "integer", Minimum: "1"}}}
+}
+
+func (countText) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{pattern(countPattern), {Type: "integer", Minimum: "0"}}}
 }
 
 func (startText) JSONSchema() *jsonschema.Schema {
@@ -160,9 +170,9 @@ func TestSchemaDescribesAndClosesEveryObject(t *testing.T) {
 	}
 	walk("", schema)
 	// The file itself, trust, indexes, logs, rekor_v1, rekor_v2, each log, projects, repository, also_watch, grades,
-	// two kinds of since, rules, alerts and slack.
-	if objects != 16 {
-		t.Errorf("the schema has %d objects with keys, not 16", objects)
+	// two kinds of since, rules, alerts and slack, channels with their six kinds and quiet hours.
+	if objects != 24 {
+		t.Errorf("the schema has %d objects with keys, not 24", objects)
 	}
 }
 

@@ -85,15 +85,6 @@ type shownRule struct {
 	Grace    string `yaml:"grace,omitempty"`
 }
 
-type shownAlerts struct {
-	Slack *shownSlack `yaml:"slack,omitempty"`
-}
-
-type shownSlack struct {
-	WebhookFile string `yaml:"webhook_file,omitempty"`
-	Webhook     string `yaml:"webhook,omitempty"`
-}
-
 // YAML writes the configuration with its defaults, as a file that Parse accepts and that means the
 // same. In place of a secret stands where it is kept.
 func (c *Config) YAML() ([]byte, error) {
@@ -106,6 +97,7 @@ func (c *Config) YAML() ([]byte, error) {
 		RecheckAfter: durationString(c.RecheckAfter),
 		Logs:         showLogs(c.Logs),
 		shownPolicy:  c.policy(),
+		Alerts:       showAlerts(c.Alerts),
 	}
 	for _, t := range c.Trust {
 		shown.Trust = append(shown.Trust, shownTrust(t))
@@ -115,13 +107,6 @@ func (c *Config) YAML() ([]byte, error) {
 	}
 	for host, budget := range c.Budgets {
 		shown.Budgets[host] = budget.String()
-	}
-	if s := c.Alerts.Slack; s != nil {
-		slack := &shownSlack{WebhookFile: s.Webhook.file}
-		if s.Webhook.variable != "" {
-			slack.Webhook = "${" + s.Webhook.variable + "}"
-		}
-		shown.Alerts = &shownAlerts{Slack: slack}
 	}
 	text, err := yaml.Dump(&shown, yaml.WithV4Defaults(), yaml.WithLineWidth(-1))
 	if err != nil {

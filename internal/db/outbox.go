@@ -32,25 +32,34 @@ func messageFrom(rows *sql.Rows, more ...any) (notify.Message, error) {
 	return m, json.Unmarshal([]byte(body), &m.Finding)
 }
 
+// firstAudit is how long auditing a project for the first time takes at most: thousands of files at a request a second.
+const firstAudit = 48 * time.Hour
+
 // Pending implements notify.Outbox.
 func (db *DB) Pending(ctx context.Context, channel string, limit int) ([]notify.Message, error) {
-	rows, err := db.r.QueryContext(ctx, `SELECT `+messageColumns+`,
-			EXISTS (SELECT 1 FROM finding_events te JOIN outbox t ON t.event_id = te.id WHERE te.finding_id = e.finding_id AND t.channel = o.channel AND t.delivered_at IS NOT NULL)
+	// What a project's first listing had is its history, and so is what was found of that while it was first audited.
+	rows, err := db.r.QueryContext(ctx, `WITH first AS MATERIALIZED (SELECT p.id, p.index_name, p.name, min(f.first_seen) AS at
+			FROM pypi_projects p JOIN files f ON f.pypi_project_id = p.id GROUP BY p.id)
+		SELECT `+messageColumns+`,
+			EXISTS (SELECT 1 FROM finding_events te JOIN outbox t ON t.event_id = te.id WHERE te.finding_id = e.finding_id AND t.channel = o.channel AND t.delivered_at IS NOT NULL),
+			e.transition = 'opened' AND EXISTS (SELECT 1 FROM findings x JOIN first ON first.index_name = x.index_name AND first.name = x.pypi_project
+				JOIN files f ON f.pypi_project_id = first.id AND f.first_seen = first.at WHERE x.id = e.finding_id AND e.at < first.at + ?3
+				AND (f.sha256 = x.body ->> '$.sha256' OR x.body ->> '$.file' IS NULL AND f.version = x.body ->> '$.release'))
 		FROM outbox o JOIN finding_events e ON e.id = o.event_id WHERE o.channel = ?1 AND o.delivered_at IS NULL
 		ORDER BY o.lead IS NULL, e.finding_id NOT IN (SELECT ce.finding_id FROM outbox c JOIN finding_events ce ON ce.id = c.event_id
-			WHERE c.channel = ?1 AND c.delivered_at IS NULL AND ce.body ->> '$.severity' = 'critical'), o.id LIMIT ?2`, channel, limit)
+			WHERE c.channel = ?1 AND c.delivered_at IS NULL AND ce.body ->> '$.severity' = 'critical'), o.id LIMIT ?2`, channel, limit, firstAudit.Microseconds())
 	if err != nil {
 		return nil, fmt.Errorf("outbox of %s: %w", channel, err)
 	}
 	defer rows.Close()
 	var pending []notify.Message
 	for rows.Next() {
-		var told bool
-		m, err := messageFrom(rows, &told)
+		var told, history bool
+		m, err := messageFrom(rows, &told, &history)
 		if err != nil {
 			return nil, fmt.Errorf("outbox of %s: %w", channel, err)
 		}
-		m.Told = told
+		m.Told, m.History = told, history
 		pending = append(pending, m)
 	}
 	return pending, rows.Err()

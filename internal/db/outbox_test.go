@@ -9,6 +9,7 @@ import (
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/notify"
+	"github.com/rekoncile/rekoncile/internal/pypi"
 )
 
 func TestOutboxKeepsWhatIsKnownOfAnAttempt(t *testing.T) {
@@ -102,6 +103,38 @@ func TestTheDiaryHasTheLatestRunOfEachJob(t *testing.T) {
 	want := []Run{{ID: 3, Job: "audit", StartedAt: hour(2), Version: "v1", Policy: "00"},
 		{ID: 2, Job: "follow", StartedAt: hour(1), FinishedAt: hour(1).Add(time.Minute), Outcome: audit.Incomplete, Version: "v1", Policy: "00", Summary: []byte(`{"n":1}`)}}
 	if diff := cmp.Diff(want, runs); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestHistoryIsWhatAProjectsFirstListingHad tells what was there at first sight from what came later, and what was found at
+// first sight from what was found later.
+func TestHistoryIsWhatAProjectsFirstListingHad(t *testing.T) {
+	db := openTemp(t)
+	p := project(t, db)
+	listing := pypi.Listing{Serial: 1, Status: "active", Files: []pypi.File{listed("onnx-1.0.tar.gz", "aa", withProvenance), listed("onnx-1.1.tar.gz", "bb", withProvenance)}}
+	saveListing(t, db, p, noon, listing)
+	found := func(file, sha string) audit.Finding {
+		f := wrong(file, audit.High, file+" is wrong")
+		f.SHA256 = sha
+		f.ID = audit.FindingID(audit.Key(f.Rule, f.Subject))
+		return f
+	}
+	settleOn(t, db, hour(1), audit.Assessment{Findings: []audit.Finding{found("onnx-1.0.tar.gz", "aa")}})
+	listing.Serial, listing.Files = 2, append(listing.Files, listed("onnx-1.2.tar.gz", "cc", withProvenance))
+	saveListing(t, db, p, hour(2), listing)
+	all := []audit.Finding{found("onnx-1.0.tar.gz", "aa"), found("onnx-1.2.tar.gz", "cc")}
+	settleOn(t, db, hour(3), audit.Assessment{Findings: all})
+	settleOn(t, db, hour(24*365), audit.Assessment{Findings: append(all, found("onnx-1.1.tar.gz", "bb"))})
+	pending, err := db.Pending(context.Background(), "slack", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, m := range pending {
+		got[m.Finding.File] = m.History
+	}
+	if diff := cmp.Diff(map[string]bool{"onnx-1.0.tar.gz": true, "onnx-1.2.tar.gz": false, "onnx-1.1.tar.gz": false}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -21,6 +21,8 @@ type Message struct {
 	By, Why    string
 	// Told says that the channel took an earlier message about the finding.
 	Told bool
+	// History says that the finding was opened when its project was first looked at, and is about what was there already.
+	History bool
 	// Lead is the message in whose parcel this one was attempted to be sent, and Form that parcel's form; 0 and "" before the
 	// first attempt. A parcel that was attempted is sent again as it was, so that the channel can tell it from another.
 	Lead int64

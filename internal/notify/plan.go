@@ -32,7 +32,7 @@ type plan struct {
 //	pending ──again──▶ parcels that were attempted before: sent as they were
 //	        ──wants──▶ what the route leaves out is dropped
 //	        ──hold───▶ in a quiet time what is not critical waits, unless something critical of the same finding follows it
-//	        ──first──▶ many about a project that the channel knows nothing of: one summary
+//	        ──first──▶ many about the history of a project that the channel knows nothing of: one summary
 //	        ──group──▶ the same change of files of one release: one parcel
 //	        ──limit──▶ beyond what an hour allows: one digest, and then nothing that is not critical until the hour is over
 func (s situation) decide(pending []Message) plan {
@@ -114,14 +114,14 @@ func (s situation) hold(again []Parcel, fresh []Message) (_ []Parcel, _ []Messag
 	return sendAgain, send, held
 }
 
-// summarize puts what is many about a project that the channel knows nothing of into one parcel a project.
+// summarize puts what is many about the history of a project that the channel knows nothing of into one parcel a project.
 func (s situation) summarize(pending []Message) (rest []Message, summaries []Parcel) {
 	if s.route.Summarize <= 0 {
 		return pending, nil
 	}
 	of := map[string][]Message{}
 	for _, m := range pending {
-		if project := m.Finding.Project; project != "" && !s.known[project] {
+		if project := m.Finding.Project; m.History && !s.known[project] {
 			of[project] = append(of[project], m)
 		}
 	}
@@ -129,7 +129,7 @@ func (s situation) summarize(pending []Message) (rest []Message, summaries []Par
 	for _, m := range pending {
 		project := m.Finding.Project
 		switch {
-		case len(group(of[project])) <= s.route.Summarize:
+		case !m.History || len(group(of[project])) <= s.route.Summarize:
 			rest = append(rest, m)
 		case !done[project]:
 			done[project] = true

@@ -56,6 +56,12 @@ func TestWhatIsSentWhen(t *testing.T) {
 		m.Told = true
 		return m
 	}
+	history := func(messages ...Message) []Message {
+		for i := range messages {
+			messages[i].History = true
+		}
+		return messages
+	}
 	night := &Quiet{From: 22 * time.Hour, To: 7 * time.Hour, Zone: time.UTC}
 	for name, c := range map[string]struct {
 		pending []Message
@@ -90,10 +96,11 @@ func TestWhatIsSentWhen(t *testing.T) {
 		"beyond it, not before its own":        {[]Message{change(1, "A", audit.Opened, low), change(2, "A", audit.Escalated, critical), opened(3, "B")}, situation{route: Route{Hourly: 2}}, "digest:1,2,3"},
 		"the hour is full":                     {[]Message{opened(1, "A"), opened(2, "B")}, situation{route: Route{Hourly: 3}, sent: 3}, "held 2"},
 		"the hour is full, and it is critical": {[]Message{opened(1, "A"), change(2, "B", audit.Opened, critical)}, situation{route: Route{Hourly: 3}, sent: 3}, "digest:1,2"},
-		"first look":                           {[]Message{opened(1, "A"), opened(2, "B"), opened(3, "C")}, situation{route: Route{Summarize: 2}}, "summary:1,2,3"},
-		"first look at little":                 {[]Message{opened(1, "A"), opened(2, "B")}, situation{route: Route{Summarize: 2}}, "single:1 single:2"},
-		"first look at one release":            {[]Message{opened(1, "a"), opened(2, "b"), opened(3, "c")}, situation{route: Route{Summarize: 2}}, "group:1,2,3"},
-		"no first look":                        {[]Message{opened(1, "A"), opened(2, "B"), opened(3, "C")}, situation{route: Route{Summarize: 2}, known: map[string]bool{"onnx": true}}, "single:1 single:2 single:3"},
+		"first look":                           {history(opened(1, "A"), opened(2, "B"), opened(3, "C")), situation{route: Route{Summarize: 2}}, "summary:1,2,3"},
+		"first look, and what is new":          {append(history(opened(1, "A"), opened(2, "B"), opened(3, "C")), opened(4, "D")), situation{route: Route{Summarize: 2}}, "summary:1,2,3 single:4"},
+		"first look at little":                 {history(opened(1, "A"), opened(2, "B")), situation{route: Route{Summarize: 2}}, "single:1 single:2"},
+		"first look at one release":            {history(opened(1, "a"), opened(2, "b"), opened(3, "c")), situation{route: Route{Summarize: 2}}, "group:1,2,3"},
+		"no first look":                        {history(opened(1, "A"), opened(2, "B"), opened(3, "C")), situation{route: Route{Summarize: 2}, known: map[string]bool{"onnx": true}}, "single:1 single:2 single:3"},
 	} {
 		if c.s.now.IsZero() {
 			c.s.now = monday
@@ -133,6 +140,7 @@ func TestWhateverIsPendingIsSentHeldOrUnwantedAndInOrder(t *testing.T) {
 			m := change(int64(id+1), rapid.SampledFrom([]string{"a", "b", "c", "D", "E"}).Draw(t, "finding"),
 				rapid.SampledFrom([]audit.Transition{audit.Opened, audit.Escalated, audit.Settled, audit.Reopened}).Draw(t, "transition"),
 				rapid.SampledFrom(audit.Severities()).Draw(t, "severity"))
+			m.History = m.Transition == audit.Opened && !slices.ContainsFunc(pending, func(before Message) bool { return before.Finding.ID == m.Finding.ID })
 			pending = append(pending, m)
 		}
 		s := situation{now: monday.Add(time.Duration(rapid.IntRange(0, 23).Draw(t, "hour")) * time.Hour), sent: rapid.IntRange(0, 6).Draw(t, "sent"),

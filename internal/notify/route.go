@@ -18,7 +18,8 @@ type Route struct {
 	Quiet *Quiet
 	// Hourly is how many messages the channel is sent in an hour; what goes beyond is gathered in a digest. 0 is no limit.
 	Hourly int
-	// Summarize is how many messages about a project that the channel knows nothing of yet become one summary; 0 is never.
+	// Summarize is the number of messages about a project's history above which a channel that knows nothing of the project is sent
+	// one summary; 0 is never.
 	Summarize int
 }
 
