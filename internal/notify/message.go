@@ -228,6 +228,49 @@ func (p Parcel) overview(n *Notice) {
 	n.Foot = fmt.Sprintf("%s until %s. All of them: %s", plural(len(all), "change"), instant(all[len(all)-1].At), n.Command)
 }
 
+// Standing says how the findings of a thread stand now: what the first message there is to show.
+func (p Parcel) Standing() Notice {
+	if len(p.Root) == 0 {
+		return p.Notice()
+	}
+	if len(p.Root) == 1 {
+		return Parcel{Form: Single, Messages: p.Root}.Notice()
+	}
+	group := Parcel{Form: Group, Messages: p.Root}
+	n := group.Notice()
+	open := 0
+	for i, m := range p.Root {
+		if m.Finding.Status == audit.Open {
+			open++
+		} else if i < len(n.Items) {
+			n.Items[i].Text = string(m.Finding.Status) + ": " + n.Items[i].Text
+		}
+	}
+	n.Title = fmt.Sprintf("%s (%s): %d of %d open", visible(p.Root[0].Finding.Rule), n.Severity, open, len(p.Root))
+	if n.Resolved = open == 0; n.Resolved {
+		n.Advice = ""
+	}
+	return n
+}
+
+// Over reports whether nothing that the thread is about is left to do.
+func (p Parcel) Over() bool {
+	all := p.Root
+	if len(all) == 0 {
+		all = p.Messages
+	}
+	return !slices.ContainsFunc(all, func(m Message) bool { return m.Finding.Status != audit.Resolved })
+}
+
+// Loud reports whether people should hear of it who do not follow the thread.
+func (p Parcel) Loud() bool {
+	switch p.Lead().Transition {
+	case audit.Escalated, audit.Reopened, audit.Reminded, audit.AckWithdrawn:
+		return true
+	}
+	return false
+}
+
 // fact adds a fact, unless it is empty.
 func (n *Notice) fact(name, value string) {
 	if value != "" {

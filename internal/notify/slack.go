@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/slack-go/slack"
 )
@@ -60,7 +59,6 @@ func (s *Slack) known(err error) error {
 	var limited *slack.RateLimitedError
 	var garbled *strconv.NumError
 	var status slack.StatusCodeError
-	var dial *net.OpError
 	switch {
 	case errors.As(err, &limited):
 		return &Error{Err: fmt.Errorf("slack asks to wait %s", limited.RetryAfter), NotTaken: true, RetryAfter: limited.RetryAfter}
@@ -72,21 +70,6 @@ func (s *Slack) known(err error) error {
 		// the others about the webhook.
 		return &Error{Err: fmt.Errorf("slack answered %s", status.Status), NotTaken: status.Code < 500,
 			OnlyThis: status.Code == http.StatusBadRequest || status.Code == http.StatusRequestEntityTooLarge}
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return &Error{Err: errors.New("slack cannot be reached: " + s.redact(dial.Error())), NotTaken: true}
 	}
-	var inURL *url.Error
-	if errors.As(err, &inURL) {
-		err = inURL.Err // url.Error's text has the URL in it
-	}
-	return &Error{Err: errors.New("slack: " + s.redact(err.Error()))}
-}
-
-// redact keeps the webhook out of a text, whoever wrote it.
-func (s *Slack) redact(text string) string {
-	text = strings.ReplaceAll(text, s.webhook, "[webhook]")
-	if u, err := url.Parse(s.webhook); err == nil && len(u.Path) > 1 {
-		text = strings.ReplaceAll(text, u.Path, "/[webhook]")
-	}
-	return text
+	return unanswered("slack", err, secretsOf(s.webhook)...)
 }

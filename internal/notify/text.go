@@ -42,25 +42,27 @@ func cutMiddle(s string, limit int) string {
 }
 
 // The forms that parts of a link must have. They are narrower than what the servers allow: what does not fit has no link.
-var (
-	runPattern        = regexp.MustCompile(`^https://github\.com/[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}/actions/runs/[0-9]{1,20}(/attempts/[0-9]{1,6})?$`)
-	repositoryPattern = regexp.MustCompile(`^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$`)
-	commitPattern     = regexp.MustCompile(`^[0-9a-f]{40}$`)
-	projectPattern    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
-	versionPattern    = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.!+_-]{0,99}$`)
-	filePattern       = regexp.MustCompile(`^[A-Za-z0-9._+-]{1,255}$`)
+const (
+	runPattern        = `^https://github\.com/[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}/actions/runs/[0-9]{1,20}(/attempts/[0-9]{1,6})?$`
+	repositoryPattern = `^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$`
+	commitPattern     = `^[0-9a-f]{40}$`
+	projectPattern    = `^[A-Za-z0-9._-]{1,100}$`
+	versionPattern    = `^[0-9A-Za-z][0-9A-Za-z.!+_-]{0,99}$`
+	filePattern       = `^[A-Za-z0-9._+-]{1,255}$`
 )
+
+func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }
 
 // links are the places at which a finding can be looked at. A certificate's names are its signer's choice, so nothing of
 // them becomes a link that is not of a fixed form on a fixed host.
 func links(f audit.Finding) []Link {
 	var all []Link
-	if base := indexPage(f.Index); base != "" && projectPattern.MatchString(f.PyPIProject) {
+	if base := indexPage(f.Index); base != "" && matches(projectPattern, f.PyPIProject) {
 		page := base + f.PyPIProject + "/"
 		label := "Project on PyPI"
-		if versionPattern.MatchString(f.Release) {
+		if matches(versionPattern, f.Release) {
 			page, label = page+url.PathEscape(f.Release)+"/", "Release on PyPI"
-			if filePattern.MatchString(f.File) {
+			if matches(filePattern, f.File) {
 				page, label = page+"#"+f.File, "File on PyPI"
 			}
 		}
@@ -70,10 +72,10 @@ func links(f audit.Finding) []Link {
 		all = append(all, Link{"Log entry", fmt.Sprintf("https://search.sigstore.dev/?logIndex=%d", f.Log.GlobalIndex)})
 	}
 	if i := f.Identity; i != nil {
-		if runPattern.MatchString(i.Run) {
+		if matches(runPattern, i.Run) {
 			all = append(all, Link{"Workflow run", i.Run})
 		}
-		if repositoryPattern.MatchString(i.Repository) && commitPattern.MatchString(i.Commit) {
+		if matches(repositoryPattern, i.Repository) && matches(commitPattern, i.Commit) {
 			all = append(all, Link{"Commit", "https://github.com/" + i.Repository + "/commit/" + i.Commit})
 		}
 	}

@@ -105,30 +105,33 @@ func TestAMessageThatIsRefusedHoldsUpOnlyItsOwnFinding(t *testing.T) {
 	}
 }
 
+// settleRelease opens findings about as many files of one release.
+func (b *bench) settleRelease(t *testing.T, n int, channels []string) {
+	t.Helper()
+	var a audit.Assessment
+	for i := range n {
+		s := audit.Subject{Project: "onnx", Index: "pypi", PyPIProject: "onnx", Release: "1.0", File: fmt.Sprintf("onnx-1.0-%d.whl", i), SHA256: strings.Repeat("a", 64)}
+		a.Findings = append(a.Findings, audit.Finding{ID: audit.FindingID(audit.Key("no-provenance", s)), Rule: "no-provenance", Severity: audit.High, Subject: s,
+			Summary: s.File + " is unsigned", Advice: "look at it"})
+	}
+	p, err := b.record.Project(context.Background(), "onnx", "pypi", "onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.record.Settle(context.Background(), b.clock.Now(), audit.Settlement{Project: p, Assessment: a, Channels: channels}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestAGroupStaysAsItWasSent interrupts a group, and lets a file be added before it is sent again.
 func TestAGroupStaysAsItWasSent(t *testing.T) {
 	r := newReceiver(t, answers(500, "", "", true), answers(500, "", "", false), answers(500, "", "", false))
 	b := newBench(t, 0, slackTo(t, r.server.URL))
-	release := func(n int) {
-		var a audit.Assessment
-		for i := range n {
-			s := audit.Subject{Project: "onnx", Index: "pypi", PyPIProject: "onnx", Release: "1.0", File: fmt.Sprintf("onnx-1.0-%d.whl", i), SHA256: strings.Repeat("a", 64)}
-			a.Findings = append(a.Findings, audit.Finding{ID: audit.FindingID(audit.Key("no-provenance", s)), Rule: "no-provenance", Severity: audit.High, Subject: s,
-				Summary: s.File + " is unsigned", Advice: "look at it"})
-		}
-		p, err := b.record.Project(context.Background(), "onnx", "pypi", "onnx")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.record.Settle(context.Background(), b.clock.Now(), audit.Settlement{Project: p, Assessment: a, Channels: []string{"slack"}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	release(34)
+	b.settleRelease(t, 34, []string{"slack"})
 	if d := deliver(t, b); d[0].Pending != 34 {
 		t.Errorf("delivery %+v", d[0])
 	}
-	release(36)
+	b.settleRelease(t, 36, []string{"slack"})
 	if d := deliver(t, b); d[0].Delivered != 36 || d[0].Pending != 0 {
 		t.Errorf("delivery %+v", d[0])
 	}
@@ -147,3 +150,6 @@ func TestAGroupStaysAsItWasSent(t *testing.T) {
 		t.Errorf("%d files are listed", n)
 	}
 }
+
+// allFindings is a filter that leaves nothing out.
+var allFindings = db.FindingFilter{}
