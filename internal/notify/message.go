@@ -110,7 +110,10 @@ type Fact struct{ Name, Value string }
 type Item struct{ ID, Text string }
 
 // Link is a place to look at.
-type Link struct{ Label, URL string }
+type Link struct {
+	Label string `json:"label"`
+	URL   string `json:"url"`
+}
 
 // maxItems bounds the findings that a message lists. What goes beyond is counted, and `monitor findings` lists it.
 const maxItems = 40
