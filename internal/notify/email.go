@@ -65,7 +65,18 @@ func (e *Email) Send(ctx context.Context, p Parcel) (string, error) {
 	if err != nil {
 		return "", &Error{Err: fmt.Errorf("mail: %w", err), NotTaken: true, OnlyThis: true}
 	}
-	client, err := e.client()
+	// The connection is closed here: the library leaves it open where it cannot log in.
+	var conn net.Conn
+	defer func() {
+		if conn != nil {
+			conn.Close()
+		}
+	}()
+	client, err := e.client(func(ctx context.Context, network, address string) (net.Conn, error) {
+		var err error
+		conn, err = e.dial(ctx, network, address)
+		return conn, err
+	})
 	if err != nil {
 		return "", &Error{Err: errors.New("mail: " + redact(err.Error(), e.o.Password)), NotTaken: true}
 	}
@@ -97,9 +108,18 @@ func (e *Email) known(err error) error {
 	return known
 }
 
-// client makes a client for one mail.
-func (e *Email) client() (*mail.Client, error) {
-	options := []mail.Option{mail.WithPort(e.port), mail.WithTLSConfig(e.tls), mail.WithTimeout(e.o.Timeout), mail.WithoutNoop()}
+// dial connects, with TLS from the first byte where that is wanted.
+func (e *Email) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: e.o.Timeout}
+	if e.o.Implicit {
+		return (&tls.Dialer{NetDialer: dialer, Config: e.tls}).DialContext(ctx, network, address)
+	}
+	return dialer.DialContext(ctx, network, address)
+}
+
+// client makes a client for one mail over a connection that dial makes.
+func (e *Email) client(dial mail.DialContextFunc) (*mail.Client, error) {
+	options := []mail.Option{mail.WithDialContextFunc(dial), mail.WithPort(e.port), mail.WithTLSConfig(e.tls), mail.WithTimeout(e.o.Timeout), mail.WithoutNoop()}
 	switch {
 	case e.o.Implicit:
 		options = append(options, mail.WithSSL())

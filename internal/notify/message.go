@@ -192,7 +192,7 @@ func (p Parcel) group(n *Notice) {
 	n.list(p.Messages, func(m Message) string { return m.Finding.Summary })
 	n.Links = links(f)
 	n.advise(f)
-	n.Command = "monitor findings --rule " + f.Rule + " --project " + f.Project
+	n.Command = visible("monitor findings --rule " + f.Rule + " --project " + f.Project)
 	n.Foot = fmt.Sprintf("%s at %s. Evidence: monitor explain %s", plural(len(p.Messages), "finding"), instant(m.At), f.ID)
 }
 
