@@ -301,7 +301,7 @@ func (r *resolver) route(raw *rawChannel) Route {
 		}
 	}
 	route.Rules = distinct(r, raw.Rules)
-	if len(raw.Rules) == 0 && !slices.ContainsFunc(r.options.Rules, func(rule string) bool { return r.reaches(rule, route.MinSeverity) }) {
+	if route.MinSeverity != "" && len(raw.Rules) == 0 && !slices.ContainsFunc(r.options.Rules, func(rule string) bool { return r.reaches(rule, route.MinSeverity) }) {
 		r.report(raw.MinSeverity.position, "lower it", "matches nothing: no rule's findings are %s", route.MinSeverity)
 	}
 	if q := raw.Quiet; q != nil && q.At.line > 0 {
