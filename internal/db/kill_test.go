@@ -36,12 +36,18 @@ var kills = map[string]func(*DB) error{
 		_, err := db.Settle(context.Background(), hour(5), audit.Settlement{Project: p, Channels: channels, Assessment: audit.Assessment{Findings: []audit.Finding{wrong("b", audit.High, "x")}}})
 		return err
 	},
-	"db/outbox-uncommitted": func(db *DB) error {
-		pending, err := db.Pending(context.Background(), channels[0], 1)
-		if err != nil {
-			return err
-		}
+	"db/attempt-uncommitted": withPending(func(db *DB, pending []notify.Message) error {
 		return db.Attempting(context.Background(), hour(5), notify.Parcel{Form: notify.Single, Messages: pending})
+	}),
+	"db/delivery-uncommitted": withPending(func(db *DB, pending []notify.Message) error {
+		return db.Delivered(context.Background(), hour(5), notify.Parcel{Messages: pending}, "thread")
+	}),
+	"db/unwanted-uncommitted": withPending(func(db *DB, pending []notify.Message) error {
+		return db.Unwanted(context.Background(), pending)
+	}),
+	"db/reminders-uncommitted": func(db *DB) error {
+		_, err := db.Remind(context.Background(), hour(24*365), channels)
+		return err
 	},
 	"db/batch-uncommitted": func(db *DB) error {
 		l, err := db.Log(context.Background(), logName, "list 1")
@@ -76,6 +82,17 @@ var kills = map[string]func(*DB) error{
 	"db/gossip-uncommitted": killRekor1("db/gossip-uncommitted"),
 	"db/plan-uncommitted":   killRekor1("db/plan-uncommitted"),
 	"db/found-uncommitted":  killRekor1("db/found-uncommitted"),
+}
+
+// withPending is a write about what is pending on a channel.
+func withPending(write func(*DB, []notify.Message) error) func(*DB) error {
+	return func(db *DB) error {
+		pending, err := db.Pending(context.Background(), channels[0], 1)
+		if err != nil {
+			return err
+		}
+		return write(db, pending)
+	}
 }
 
 // allKills are kills, and those of windows.

@@ -154,19 +154,28 @@ func (db *DB) threadRoot(ctx context.Context, channel, thread string) ([]notify.
 
 // Attempting implements notify.Outbox.
 func (db *DB) Attempting(ctx context.Context, now time.Time, p notify.Parcel) error {
-	return db.eachMessage(ctx, "note an attempt to deliver", p.Messages, `UPDATE outbox SET attempts = attempts + 1, attempted_at = ?, lead = ?, form = ? WHERE id = ?`,
-		micros(now), p.Lead().ID, p.Form)
+	return db.write(ctx, "note an attempt to deliver", func(tx *sql.Tx) error {
+		err := eachMessage(ctx, tx, p.Messages, `UPDATE outbox SET attempts = attempts + 1, attempted_at = ?, lead = ?, form = ? WHERE id = ?`, micros(now), p.Lead().ID, p.Form)
+		failpoint.Hit("db/attempt-uncommitted")
+		return err
+	})
 }
 
 // Delivered implements notify.Outbox.
 func (db *DB) Delivered(ctx context.Context, now time.Time, p notify.Parcel, thread string) error {
-	return db.eachMessage(ctx, "note a delivery", p.Messages, `UPDATE outbox SET delivered_at = ?, thread = ?, last_error = '' WHERE id = ?`, micros(now), thread)
+	return db.write(ctx, "note a delivery", func(tx *sql.Tx) error {
+		err := eachMessage(ctx, tx, p.Messages, `UPDATE outbox SET delivered_at = ?, thread = ?, last_error = '' WHERE id = ?`, micros(now), thread)
+		failpoint.Hit("db/delivery-uncommitted")
+		return err
+	})
 }
 
 // NotDelivered implements notify.Outbox.
 func (db *DB) NotDelivered(ctx context.Context, now time.Time, p notify.Parcel, problem string, maybe bool, next time.Time) error {
-	return db.eachMessage(ctx, "note a failed delivery", p.Messages, `UPDATE outbox SET last_error = ?, next_attempt_at = ?, failing_since = coalesce(failing_since, ?),
-		attempted_at = CASE WHEN ? THEN attempted_at END WHERE id = ?`, problem, micros(next), micros(now), maybe)
+	return db.write(ctx, "note a failed delivery", func(tx *sql.Tx) error {
+		return eachMessage(ctx, tx, p.Messages, `UPDATE outbox SET last_error = ?, next_attempt_at = ?, failing_since = coalesce(failing_since, ?),
+			attempted_at = CASE WHEN ? THEN attempted_at END WHERE id = ?`, problem, micros(next), micros(now), maybe)
+	})
 }
 
 // Unwanted implements notify.Outbox.
@@ -174,20 +183,21 @@ func (db *DB) Unwanted(ctx context.Context, messages []notify.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	return db.eachMessage(ctx, "take out what a route leaves out", messages, `DELETE FROM outbox WHERE id = ?`)
+	return db.write(ctx, "take out what a route leaves out", func(tx *sql.Tx) error {
+		err := eachMessage(ctx, tx, messages, `DELETE FROM outbox WHERE id = ?`)
+		failpoint.Hit("db/unwanted-uncommitted")
+		return err
+	})
 }
 
-// eachMessage runs a statement that ends with a message's id on each of them, in one transaction.
-func (db *DB) eachMessage(ctx context.Context, what string, messages []notify.Message, statement string, args ...any) error {
-	return db.write(ctx, what, func(tx *sql.Tx) error {
-		for _, m := range messages {
-			if _, err := tx.ExecContext(ctx, statement, append(slices.Clone(args), m.ID)...); err != nil {
-				return err
-			}
+// eachMessage runs a statement that ends with a message's id on each of them.
+func eachMessage(ctx context.Context, tx *sql.Tx, messages []notify.Message, statement string, args ...any) error {
+	for _, m := range messages {
+		if _, err := tx.ExecContext(ctx, statement, append(slices.Clone(args), m.ID)...); err != nil {
+			return err
 		}
-		failpoint.Hit("db/outbox-uncommitted")
-		return nil
-	})
+	}
+	return nil
 }
 
 // OutboxDepth is what waits for one channel.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
+	"github.com/rekoncile/rekoncile/internal/failpoint"
 )
 
 // Remind writes the reminders that are due, each with its outbox rows, and returns them. The findings are read and the
@@ -24,6 +25,7 @@ func (db *DB) Remind(ctx context.Context, now time.Time, channels []string) ([]a
 				return err
 			}
 		}
+		failpoint.Hit("db/reminders-uncommitted")
 		return nil
 	})
 	return changes, err
