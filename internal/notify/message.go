@@ -185,8 +185,14 @@ func (p Parcel) group(n *Notice) {
 	f := m.Finding
 	n.Title = fmt.Sprintf("%s: %s (%s), %d files", word(m.Transition), visible(f.Rule), n.Severity, len(p.Messages))
 	n.Sentence = fmt.Sprintf("%s %s, %d files. %s", visible(f.PyPIProject), visible(f.Release), len(p.Messages), visible(sentence(f.Rule)))
-	n.fact("Expected", common(p.Messages, func(f audit.Finding) string { return f.Expected }))
-	f.File = ""
+	// What only one of them has would say too much of the others.
+	f.File, f.Identity, f.Log = "", common(p.Messages, func(f audit.Finding) *audit.IdentityRef { return f.Identity }), common(p.Messages, func(f audit.Finding) *audit.LogRef { return f.Log })
+	if f.Identity != nil {
+		n.fact("Signed by", f.Identity.SAN)
+	}
+	if expected := common(p.Messages, func(f audit.Finding) *string { return &f.Expected }); expected != nil {
+		n.fact("Expected", *expected)
+	}
 	n.about(f)
 	n.decided(m)
 	n.list(p.Messages, func(m Message) string { return m.Finding.Summary })
@@ -324,12 +330,12 @@ func (n *Notice) list(messages []Message, text func(Message) string) {
 // sentence is what a rule means.
 func sentence(rule string) string { return audit.NewRuleSet(nil)[rule].Sentence }
 
-// common is what all messages have in common, "" where they differ.
-func common(messages []Message, of func(audit.Finding) string) string {
+// common is what all messages have in common, nil where they differ.
+func common[T comparable](messages []Message, of func(audit.Finding) *T) *T {
 	first := of(messages[0].Finding)
 	for _, m := range messages {
-		if of(m.Finding) != first {
-			return ""
+		if own := of(m.Finding); own == nil || first == nil || *own != *first {
+			return nil
 		}
 	}
 	return first

@@ -1,25 +1,16 @@
 package notify_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/notify"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // post sends a message and returns what Slack gets.
 func post(t *testing.T, m notify.Message) string { return postParcel(t, single(m)) }
@@ -36,66 +27,6 @@ func postParcel(t *testing.T, p notify.Parcel) string {
 // single is a message by itself.
 func single(m notify.Message) notify.Parcel {
 	return notify.Parcel{Form: notify.Single, Messages: []notify.Message{m}}
-}
-
-// TestWhatPeopleReadOnSlack compares messages with golden files.
-func TestWhatPeopleReadOnSlack(t *testing.T) {
-	finding := audit.Finding{ID: "f-0123456789ab", Rule: audit.WrongGrade, Severity: audit.Critical, Status: audit.Open,
-		Subject: audit.Subject{Project: "onnx", Index: "pypi", PyPIProject: "onnx", Release: "1.22.0", File: "onnx-1.22.0.tar.gz", SHA256: strings.Repeat("ab", 32)},
-		Identity: &audit.IdentityRef{SAN: "https://github.com/onnx/onnx/.github/workflows/create_release.yml@refs/pull/1/merge", Issuer: "https://token.actions.githubusercontent.com",
-			Repository: "onnx/onnx", Run: "https://github.com/onnx/onnx/actions/runs/1/attempts/1", Commit: strings.Repeat("c0", 20)},
-		Log:      &audit.LogRef{Origin: "rekor.sigstore.dev - 1193050959916656506", Index: 17, GlobalIndex: 121904385},
-		Summary:  "onnx-1.22.0.tar.gz is signed by a pull request's build, which may not publish it",
-		Expected: "onnx/onnx create_release.yml at refs/heads/rel-1.22.0 by workflow_dispatch in environment pypi-release (grade release)",
-		Advice:   "Find out how it came to be uploaded, yank it, and publish it again from the release job."}
-	until := start.Add(24 * time.Hour)
-	for name, edit := range map[string]func(*notify.Message){
-		"opened":    func(m *notify.Message) { m.Transition = audit.Opened },
-		"reopened":  func(m *notify.Message) { m.Transition = audit.Reopened },
-		"escalated": func(m *notify.Message) { m.Transition, m.Finding.Identity = audit.Escalated, nil },
-		"resolved": func(m *notify.Message) {
-			m.Transition, m.Finding.Status, m.Finding.ResolvedAt = audit.Settled, audit.Resolved, &start
-		},
-		"acknowledged": func(m *notify.Message) {
-			m.Transition, m.By, m.Why = audit.AckGiven, "alice", "a rehearsal that was uploaded by mistake"
-			m.Finding.Status, m.Finding.Ack = audit.Acknowledged, &audit.Ack{By: m.By, Why: m.Why, At: start, Until: &until}
-		},
-		"reminded": func(m *notify.Message) {
-			m.Transition, m.Why = audit.Reminded, "open since 2026-11-01T09:00:00Z, and nobody acknowledged it"
-		},
-		"unacknowledged": func(m *notify.Message) { m.Transition, m.Why = audit.AckWithdrawn, "the acknowledgement expired" },
-		"repeat":         func(m *notify.Message) { m.Transition, m.AttemptedAt = audit.Opened, start },
-		"log": func(m *notify.Message) {
-			m.Transition = audit.Opened
-			m.Finding = audit.Finding{ID: "f-ba9876543210", Rule: audit.LogFork, Severity: audit.Critical, Status: audit.Open, Subject: audit.Subject{LogOrigin: "log.example"},
-				Summary: "log log.example: two signed trees contradict each other", Advice: "Keep the record."}
-		},
-	} {
-		m := notify.Message{Finding: finding, At: start}
-		edit(&m)
-		var got bytes.Buffer
-		body := post(t, m)
-		for _, problem := range readPosted(t, body).problems() {
-			t.Errorf("%s: %s", name, problem)
-		}
-		if err := json.Indent(&got, []byte(body), "", "  "); err != nil {
-			t.Fatal(err)
-		}
-		got.WriteByte('\n')
-		golden := filepath.Join("testdata", "slack", name+".json")
-		if *update {
-			if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got.String()); diff != "" {
-			t.Errorf("%s (-want +got; -update writes it anew):\n%s", name, diff)
-		}
-	}
 }
 
 func TestOnlySecureWebhooksAreAccepted(t *testing.T) {
