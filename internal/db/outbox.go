@@ -70,6 +70,18 @@ func (db *DB) CountPending(ctx context.Context, channel string) (int, error) {
 	return db.countOutbox(ctx, channel, `SELECT count(*) FROM outbox WHERE channel = ? AND delivered_at IS NULL`, channel)
 }
 
+// Failing implements notify.Outbox.
+func (db *DB) Failing(ctx context.Context, channel string) (time.Time, string, error) {
+	var at sql.NullInt64
+	var problem string
+	err := db.r.QueryRowContext(ctx, `SELECT failing_since, last_error FROM outbox WHERE channel = ? AND delivered_at IS NULL AND failing_since IS NOT NULL
+		ORDER BY failing_since, id LIMIT 1`, channel).Scan(&at, &problem)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, "", fmt.Errorf("outbox of %s: %w", channel, err)
+	}
+	return instant(at), problem, nil
+}
+
 // Sent implements notify.Outbox.
 func (db *DB) Sent(ctx context.Context, channel string, since time.Time) (int, error) {
 	return db.countOutbox(ctx, channel, `SELECT count(DISTINCT coalesce(lead, id)) FROM outbox WHERE channel = ? AND delivered_at > ?`, channel, micros(since))

@@ -129,7 +129,11 @@ func (e *Email) client(dial mail.DialContextFunc) (*mail.Client, error) {
 		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
 	}
 	if e.o.User != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(e.o.User), mail.WithPassword(e.o.Password))
+		method := mail.SMTPAuthAutoDiscover
+		if e.o.Implicit {
+			method = mail.SMTPAuthPlain // the library does not see that a connection which it did not make is encrypted
+		}
+		options = append(options, mail.WithSMTPAuth(method), mail.WithUsername(e.o.User), mail.WithPassword(e.o.Password))
 	}
 	return mail.NewClient(e.host, options...)
 }

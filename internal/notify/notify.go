@@ -21,6 +21,9 @@ type Outbox interface {
 	Pending(ctx context.Context, channel string, limit int) ([]Message, error)
 	// CountPending counts them.
 	CountPending(ctx context.Context, channel string) (int, error)
+	// Failing is the first failed attempt of those that still are undelivered, and what the last attempt of that message gave; zero
+	// and "" where none failed.
+	Failing(ctx context.Context, channel string) (since time.Time, problem string, err error)
 	// Sent counts the parcels that the channel took since an instant.
 	Sent(ctx context.Context, channel string, since time.Time) (int, error)
 	// Told lists the projects that the channel took a message about.

@@ -3,6 +3,7 @@ package notify_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/mail"
@@ -18,6 +19,8 @@ import (
 // mailServer is an SMTP server (RFC 5321) on loopback that answers as it is told and remembers what it took.
 type mailServer struct {
 	listener net.Listener
+	wrap     func(net.Conn) net.Conn // TLS from the first byte; nil is none
+	starttls *tls.Config             // offered where it is set
 
 	mu      sync.Mutex
 	answers map[string][]string // by command, one a session; "" hangs up; then all is well
@@ -62,7 +65,10 @@ func (s *mailServer) answer(command, usual string) string {
 }
 
 func (s *mailServer) serve(conn net.Conn) {
-	defer conn.Close()
+	if s.wrap != nil {
+		conn = s.wrap(conn)
+	}
+	defer func() { conn.Close() }()
 	r := textproto.NewReader(bufio.NewReader(conn))
 	say := func(text string) bool {
 		if text == "" {
@@ -84,6 +90,16 @@ func (s *mailServer) serve(conn net.Conn) {
 		switch command {
 		case "EHLO":
 			usual = "250-loopback\r\n250-8BITMIME\r\n250 AUTH PLAIN"
+			if _, encrypted := conn.(*tls.Conn); s.starttls != nil && !encrypted {
+				usual = "250-loopback\r\n250 STARTTLS"
+			}
+		case "STARTTLS":
+			if !say("220 go on") {
+				return
+			}
+			conn = tls.Server(conn, s.starttls)
+			r = textproto.NewReader(bufio.NewReader(conn))
+			continue
 		case "AUTH":
 			usual = "235 ok"
 		case "QUIT":

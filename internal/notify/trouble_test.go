@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,27 @@ func TestAMessageThatIsRefusedHoldsUpOnlyItsOwnFinding(t *testing.T) {
 	}
 	if d := deliver(t, b); d[0].Delivered != 2 || !d[0].FailingSince.IsZero() || fileIn(r.took[2]) != "onnx-1.0.0" || !strings.Contains(r.took[3], "Acknowledged") {
 		t.Errorf("the next pass: %+v, %v", d[0], r.took)
+	}
+}
+
+// TestAQuietTimeMendsNoChannel lets a channel fail, and a quiet time begin in which nothing is tried.
+func TestAQuietTimeMendsNoChannel(t *testing.T) {
+	r := newReceiver(t, slices.Repeat([]func(http.ResponseWriter) bool{answers(404, "", "", false)}, 6)...)
+	b := newBench(t, 1, slackTo(t, r.server.URL))
+	b.worker.Routes = map[string]notify.Route{"slack": {Quiet: &notify.Quiet{From: 12 * time.Hour, To: 18 * time.Hour, Zone: time.UTC}}}
+	settleDelivery(t, b, deliver(t, b))
+	b.clock.AdvanceTo(start.Add(2 * time.Hour))
+	if changes := settleDelivery(t, b, deliver(t, b)); len(changes) != 1 || changes[0].Transition != audit.Opened {
+		t.Fatalf("two hours later: %+v", changes)
+	}
+	b.clock.AdvanceTo(start.Add(4 * time.Hour))
+	d := deliver(t, b)
+	if changes := settleDelivery(t, b, d); len(changes) != 0 || d[0].Held != 1 || d[0].Problem != "slack answered 404 Not Found" {
+		t.Errorf("in the quiet time: %+v, %+v", d, changes)
+	}
+	b.clock.AdvanceTo(start.Add(9 * time.Hour))
+	if changes := settleDelivery(t, b, deliver(t, b)); len(changes) != 1 || changes[0].Transition != audit.Settled || len(r.took) != 1 {
+		t.Errorf("after it: %+v, %d in the channel", changes, len(r.took))
 	}
 }
 

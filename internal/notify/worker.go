@@ -110,8 +110,7 @@ func (d *delivering) run(ctx context.Context) error {
 			case err != nil:
 				return err
 			case became == down:
-				d.Pending, err = d.Outbox.CountPending(ctx, d.Channel)
-				return err
+				return d.account(ctx)
 			case became == refused:
 				d.refuse(parcel)
 			default:
@@ -122,8 +121,21 @@ func (d *delivering) run(ctx context.Context) error {
 		// What was not looked at yet is, once something made room for it.
 		more = len(pending) == page && moved > 0
 	}
+	return d.account(ctx)
+}
+
+// account counts what is left, without the pass's context: what was done is told, whatever comes next. What waits for a quiet
+// time to end and failed before it began is failing still.
+func (d *delivering) account(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	var err error
-	d.Pending, err = d.Outbox.CountPending(context.WithoutCancel(ctx), d.Channel) // what was done is told, whatever comes next
+	if d.Pending, err = d.Outbox.CountPending(ctx, d.Channel); err != nil {
+		return err
+	}
+	since, problem, err := d.Outbox.Failing(ctx, d.Channel)
+	if d.FailingSince = since; d.Problem == "" {
+		d.Problem = problem
+	}
 	return err
 }
 
@@ -240,13 +252,6 @@ func (p Parcel) maybe(at time.Time) Parcel {
 func (d *delivering) fail(p Parcel, err error, attempt int) {
 	m := p.Lead()
 	d.Problem = err.Error()
-	since := m.FailingSince
-	if since.IsZero() {
-		since = d.Clock.Now()
-	}
-	if d.FailingSince.IsZero() || since.Before(d.FailingSince) {
-		d.FailingSince = since
-	}
 	d.Logger.Warn("alert not delivered", "channel", d.Channel, "finding", m.Finding.ID, "attempt", m.Attempts+attempt, "error", err)
 }
 
@@ -260,7 +265,6 @@ func (d *delivering) rest(ctx context.Context, p Parcel) (bool, error) {
 		return true, nil
 	case wait > longestWait:
 		d.Problem = fmt.Sprintf("to be left alone until %s", instant(m.NextAttemptAt))
-		d.FailingSince = m.FailingSince
 		return false, nil
 	}
 	err := clock.Sleep(ctx, d.Clock, wait)

@@ -6,3 +6,4 @@ ALTER TABLE outbox ADD COLUMN thread TEXT NOT NULL DEFAULT '';   -- the channel'
 ALTER TABLE outbox ADD COLUMN failing_since INTEGER;             -- the first attempt that failed
 CREATE INDEX outbox_delivered ON outbox (channel, delivered_at) WHERE delivered_at IS NOT NULL;
 CREATE INDEX outbox_by_thread ON outbox (channel, thread) WHERE thread <> '';
+CREATE INDEX outbox_by_lead ON outbox (lead);
