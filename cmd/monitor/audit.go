@@ -65,7 +65,9 @@ type passAnswer struct {
 	Projects     []audit.Summary       `json:"projects"`
 	Findings     []audit.Finding       `json:"findings"` // open ones of the projects audited
 	Deliveries   []notify.Delivery     `json:"deliveries,omitempty"`
-	Requests     map[string]int64      `json:"requests"` // by host
+	// Heartbeat says whether the heartbeat was called, and why not.
+	Heartbeat string           `json:"heartbeat,omitempty"`
+	Requests  map[string]int64 `json:"requests"` // by host
 }
 
 func (a *app) auditCommand(g *globals) *cobra.Command {
@@ -114,7 +116,7 @@ func (a *app) runPass(ctx context.Context, g *globals, flags passFlags, job stri
 	}
 	p := &pass{app: a, cfg: cfg, logger: logger, flags: flags, deliver: deliver}
 	if deliver {
-		if p.channels, err = channels(cfg); err != nil {
+		if p.channels, err = a.channels(cfg); err != nil {
 			return err
 		}
 	}
@@ -252,6 +254,9 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 		if err := p.deliverOutbox(ctx, record, answer); err != nil {
 			return answer, err
 		}
+		if err := p.beat(ctx, answer); err != nil {
+			return answer, err
+		}
 	}
 	open, err := record.Findings(ctx, db.FindingFilter{Statuses: []audit.Status{audit.Open}})
 	if err != nil {
@@ -337,21 +342,6 @@ func mergeCounts(a, b map[string]int64) map[string]int64 {
 	return sum
 }
 
-// deliverOutbox makes a pass over the outbox.
-func (p *pass) deliverOutbox(ctx context.Context, record *db.DB, answer *passAnswer) error {
-	worker := &notify.Worker{Outbox: record, Channels: p.channels, Clock: p.app.clock, Logger: p.logger}
-	var err error
-	if answer.Deliveries, err = worker.Deliver(ctx); err != nil {
-		return err
-	}
-	for _, d := range answer.Deliveries {
-		if d.Pending > 0 {
-			answer.Outcome = audit.Incomplete
-		}
-	}
-	return nil
-}
-
 // exit is the command's exit code as an error, nil where everything is in order.
 func (p *passAnswer) exit(failOn string) error {
 	if err := (&followAnswer{Logs: p.Logs, Rekor1: p.Rekor1, Windows: p.Windows, Gossip: p.Gossip, Outcome: audit.Complete}).exit(); err != nil {
@@ -407,9 +397,20 @@ func (a *app) printPass(answer *passAnswer) error {
 		return err
 	}
 	for _, d := range answer.Deliveries {
-		line(a.stdout, "%s: %d alerts delivered, %d pending%s", d.Channel, d.Delivered, d.Pending, because(d.Problem))
+		line(a.stdout, "%s: %d alerts delivered, %d pending%s%s", d.Channel, d.Delivered, d.Pending, held(d.Held), because(d.Problem))
+	}
+	if answer.Heartbeat != "" {
+		line(a.stdout, "heartbeat: %s", answer.Heartbeat)
 	}
 	return nil
+}
+
+// held says how many alerts wait for a quiet time or a busy hour to end.
+func held(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d of them until a quiet time or a busy hour is over)", n)
 }
 
 // because adds a reason where there is one.

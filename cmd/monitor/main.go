@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // quiet hours are in a zone, which a bare image does not know
 
 	"golang.org/x/term"
 

@@ -56,7 +56,7 @@ Without a configuration file it watches ONNX. Exit codes: 0 in order; 1 findings
 	f.BoolVar(&g.json, "json", false, "print JSON (its shapes are in docs/json.md)")
 	f.StringVar(&g.logLevel, "log-level", "", "debug, info, warn or error; info by default, warn on a terminal")
 	f.StringVar(&g.logFormat, "log-format", "", "text or json; text on a terminal by default, json elsewhere")
-	root.AddCommand(a.onceCommand(g), a.auditCommand(g), a.followCommand(g), a.windowCommand(g), a.entriesCommand(g), a.fsckCommand(g), a.findingsCommand(g), a.explainCommand(g), a.ackCommand(g), a.unackCommand(g),
+	root.AddCommand(a.onceCommand(g), a.auditCommand(g), a.followCommand(g), a.windowCommand(g), a.entriesCommand(g), a.fsckCommand(g), a.findingsCommand(g), a.explainCommand(g), a.ackCommand(g), a.unackCommand(g), a.notifyCommand(g),
 		a.filesCommand(g), a.verifyCommand(g), a.statusCommand(g), a.configCommand(g), a.demoCommand(g), a.versionCommand(g))
 	return root
 }
@@ -77,7 +77,10 @@ func asFlagError(err error) error {
 
 // configOptions are what the configuration may name.
 func configOptions() config.Options {
-	o := config.Options{Rules: audit.RuleIDs()}
+	o := config.Options{Rules: audit.RuleIDs(), RuleSeverities: map[string]string{}}
+	for _, r := range audit.Rules() {
+		o.RuleSeverities[r.ID] = string(r.Severity)
+	}
 	for _, s := range audit.Severities() {
 		o.Severities = append(o.Severities, string(s))
 	}

@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //	branch FILENAME [rekor2 SIZE]       Rekor v1 shows whoever publishes the file another tree, and goes on; or Rekor v2 does so
 //	                                    too, of a tree with as many entries, and Rekor v1 is honest
 //	case NAME [prepare|apply|confirm]   lets a case of the catalogue happen (apply by default)
+//	alerts-config                       write alerts.yaml, with more channels, and nobody.yaml, with none
 //	slack N [TEXT…]                     Slack got N messages so far, one of which holds each text
 //	requests N PATH                     the index was asked N times for paths that begin so; then forgets them
 //	fetch PATH FILE                     saves what the index serves
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setupWorld,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"case": caseCmd, "slack": slackCmd, "requests": requestsCmd, "fetch": fetchCmd, "download": downloadCmd, "break": breakCmd, "mend": mendCmd,
+			"case": caseCmd, "slack": slackCmd, "alerts-config": alertsConfigCmd, "requests": requestsCmd, "fetch": fetchCmd, "download": downloadCmd, "break": breakCmd, "mend": mendCmd,
 			"plant": plantCmd, "tell": tellCmd, "rotate": rotateCmd, "sql": sqlCmd, "branch": branchCmd,
 		},
 	})
@@ -162,6 +163,16 @@ func slackCmd(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("no message holds %q:\n%s", text, strings.Join(all, "\n"))
 		}
 	}
+}
+
+// alertsConfigCmd writes alerts.yaml, which is config.yaml with more channels, and nobody.yaml, which has none.
+func alertsConfigCmd(ts *testscript.TestScript, _ bool, _ []string) {
+	const slack = `alerts: {slack: {webhook: "${SLACK_WEBHOOK}"}}`
+	text := ts.ReadFile("config.yaml")
+	more := slack[:len(slack)-1] + `, heartbeat: "${HEARTBEAT}", channels: {file: {log: {file: alerts.jsonl}},
+  down: {webhook: {url: "${DOWN}", key: "${SIEM_KEY}"}, min_severity: critical}}}`
+	ts.Check(os.WriteFile(ts.MkAbs("alerts.yaml"), []byte(strings.Replace(text, slack, more, 1)), 0o644))
+	ts.Check(os.WriteFile(ts.MkAbs("nobody.yaml"), []byte(strings.Replace(text, slack+"\n", "", 1)), 0o644))
 }
 
 func requestsCmd(ts *testscript.TestScript, _ bool, args []string) {

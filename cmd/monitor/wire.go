@@ -21,7 +21,6 @@ import (
 	"github.com/rekoncile/rekoncile/internal/config"
 	"github.com/rekoncile/rekoncile/internal/db"
 	"github.com/rekoncile/rekoncile/internal/fetch"
-	"github.com/rekoncile/rekoncile/internal/notify"
 	"github.com/rekoncile/rekoncile/internal/pypi"
 	"github.com/rekoncile/rekoncile/internal/trust"
 )
@@ -166,33 +165,6 @@ func ruleSet(cfg *config.Config) audit.RuleSet {
 		settings[id] = audit.Setting{Severity: audit.Severity(s.Severity), Grace: s.Grace}
 	}
 	return audit.NewRuleSet(settings)
-}
-
-// channels makes the configured channels.
-func channels(cfg *config.Config) ([]notify.Channel, error) {
-	if cfg.Alerts.Slack == nil {
-		return nil, nil
-	}
-	webhook, err := cfg.Alerts.Slack.Webhook.Read()
-	if err != nil {
-		return nil, &exitError{exitUsage, err}
-	}
-	slack, err := notify.NewSlack(webhook, &http.Client{
-		Timeout:       30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	})
-	if err != nil {
-		return nil, &exitError{exitUsage, err}
-	}
-	return []notify.Channel{slack}, nil
-}
-
-// channelNames are the names under which the outbox knows the configured channels.
-func channelNames(cfg *config.Config) []string {
-	if cfg.Alerts.Slack == nil {
-		return nil
-	}
-	return []string{notify.SlackName}
 }
 
 // openRecord reads the configuration and opens its record, for a command that only looks, or decides on findings.

@@ -46,6 +46,8 @@ type Subject struct {
 	TrustedRoot string `json:"trusted_root,omitempty"`
 	// Job names all that one signer signed in one run: the run, who signed, and the environment.
 	Job string `json:"job,omitempty"`
+	// Channel names a channel of the monitor's own.
+	Channel string `json:"channel,omitempty"`
 }
 
 // String names the subject in one line; equal subjects have equal strings.
@@ -59,6 +61,8 @@ func (s Subject) String() string {
 		return fmt.Sprintf("%s: grade %s", s.Project, s.Grade)
 	case s.Job != "":
 		return fmt.Sprintf("%s: job %s", s.Project, s.Job)
+	case s.Channel != "":
+		return "channel " + s.Channel
 	case s.Certificate != "":
 		return fmt.Sprintf("%s: certificate tbs-sha256:%s", s.Project, s.Certificate)
 	case s.LeafHash != "":
@@ -92,6 +96,8 @@ type IdentityRef struct {
 	Ref        string `json:"ref,omitempty"`
 	Trigger    string `json:"trigger,omitempty"`
 	Run        string `json:"run,omitempty"`
+	// Commit is what was built, in hex.
+	Commit string `json:"commit,omitempty"`
 }
 
 // identityRef shortens an identity for a finding.
@@ -100,7 +106,7 @@ func identityRef(id *identity.Identity) *IdentityRef {
 		return nil
 	}
 	return &IdentityRef{SAN: id.SAN, Issuer: id.Issuer, Repository: id.Repository(), Workflow: id.Workflow(),
-		Ref: id.Ref(), Trigger: id.BuildTrigger, Run: id.RunInvocationURI}
+		Ref: id.Ref(), Trigger: id.BuildTrigger, Run: id.RunInvocationURI, Commit: id.Commit()}
 }
 
 // Evidence is one piece of what a finding rests on. Documents are named by their digest and kept in the record;
@@ -174,7 +180,8 @@ const (
 	AckWithdrawn Transition = "unacknowledged" // by a person, or because it expired
 	Settled      Transition = "resolved"
 	Reopened     Transition = "reopened"
-	Updated      Transition = "updated" // same problem, new facts: not announced
+	Reminded     Transition = "reminded" // it is still open, and nobody acknowledged it
+	Updated      Transition = "updated"  // same problem, new facts: not announced
 )
 
 // Announced reports whether people are told of the transition.

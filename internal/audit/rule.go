@@ -45,6 +45,7 @@ const (
 	Backlog                = "backlog"
 	MissedCanary           = "missed-canary"
 	TrustRootExpiring      = "trust-root-expiring"
+	DeliveryFailing        = "delivery-failing"
 )
 
 // Rule is one thing that the reconciliation looks for.
@@ -179,6 +180,9 @@ func Rules() []Rule {
 		{TrustRootExpiring, "monitor", Medium, 24 * time.Hour,
 			"A trusted root that is in use is near its end: the metadata that vouches for it expires within three days, or the last of its authorities or logs of a kind within thirty.",
 			"See whether its source can be reached, and what its operators say. A trusted_root.json has to be replaced by hand. Once it has ended, what is signed by newer keys cannot be verified."},
+		{DeliveryFailing, "monitor", High, time.Hour,
+			"A channel has not taken alerts for longer than its grace period. The other channels are told.",
+			"Look at the error in the evidence: a revoked token or webhook is to be replaced, a channel that was archived to be named anew. Nothing is lost: what is pending is delivered once the channel works. Check it with `monitor notify test`."},
 	}
 }
 

@@ -156,7 +156,7 @@ func plot() []chapter {
 var places = []string{
 	"audit/bundle-committed", "audit/collected", "audit/deep-check-committed", "audit/listing-committed", "audit/provenance-committed",
 	"audit/repository-committed", "audit/run-committed", "audit/settled", "audit/store-committed", "audit/verification-committed",
-	"db/bundle-uncommitted", "db/findings-uncommitted", "db/listing-uncommitted", "db/provenance-uncommitted", "db/repository-uncommitted", "db/run-uncommitted", "db/store-uncommitted",
+	"db/attempt-uncommitted", "db/bundle-uncommitted", "db/delivery-uncommitted", "db/findings-uncommitted", "db/listing-uncommitted", "db/provenance-uncommitted", "db/repository-uncommitted", "db/run-uncommitted", "db/store-uncommitted",
 	"notify/attempt-noted", "notify/delivery-noted", "notify/sent-not-noted",
 }
 
@@ -200,7 +200,8 @@ func chapters(t *testing.T, seed uint64, attack func(t *testing.T, w *sandbox.Wo
 		for _, m := range w.Slack.Messages()[heard:] {
 			u.messages = append(u.messages, m.Text)
 		}
-		if !slices.EqualFunc(u.messages, ch.opens, func(text, rule string) bool { return strings.HasPrefix(text, "New finding: "+rule+" (") }) {
+		// What one rule finds in files of one release is one message.
+		if !slices.EqualFunc(u.messages, slices.Compact(slices.Clone(ch.opens)), func(text, rule string) bool { return strings.HasPrefix(text, "New finding: "+rule+" (") }) {
 			t.Fatalf("%s: messages %q, want one about each of %q", ch.name, u.messages, ch.opens)
 		}
 		u.record = dump(t, with.Database, repeatable)
@@ -270,7 +271,7 @@ func TestKilledAtEveryFailpointEndsInTheSameRecord(t *testing.T) {
 					}
 				})
 				want := 0
-				if name == "notify/sent-not-noted" {
+				if name == "notify/sent-not-noted" || name == "db/delivery-uncommitted" {
 					want = 1
 				}
 				if repeats != want {

@@ -83,13 +83,8 @@ func TestBadFiles(t *testing.T) {
 		},
 		{
 			name:   "key of a later version below",
-			before: `alerts: {urls: []}`,
-			want:   []string{`monitor.yaml:1:10: alerts.urls: this version does not have this key yet; remove it`},
-		},
-		{
-			name:   "channel of a later version",
-			before: `alerts: {slack: {webhook_file: x, token_file: y}}`,
-			want:   []string{`monitor.yaml:1:35: alerts.slack.token_file: this version does not have this key yet; remove it`},
+			before: `report: {dir: x}`,
+			want:   []string{`monitor.yaml:1:1: report: this version does not have this key yet; remove it`},
 		},
 		{
 			name: "key given twice",

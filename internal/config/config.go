@@ -133,22 +133,14 @@ type RuleSetting struct {
 	Grace *time.Duration
 }
 
-// Alerts are the channels for findings; a nil one is not used.
-type Alerts struct {
-	Slack *Slack
-}
-
-// Slack is an incoming webhook of a Slack channel.
-type Slack struct {
-	Webhook Secret
-}
-
 // Options are what the configuration cannot know by itself.
 type Options struct {
 	// Rules are the ids of the rules that may be set.
 	Rules []string
-	// Severities are the severities that a rule may be given.
+	// Severities are the severities that a rule may be given, most urgent first.
 	Severities []string
+	// RuleSeverities are the severities that rules have by default; one that is not here may have any.
+	RuleSeverities map[string]string
 	// Getenv looks up the variables that secrets name; nil is os.Getenv.
 	Getenv func(string) string
 }

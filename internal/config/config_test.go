@@ -18,9 +18,10 @@ func severities() []string { return []string{"critical", "high", "medium", "low"
 
 func testOptions() Options {
 	return Options{
-		Rules:      []string{"no-provenance", "release-yanked", "wrong-grade"},
-		Severities: severities(),
-		Getenv:     func(string) string { return "" },
+		Rules:          []string{"no-provenance", "release-yanked", "wrong-grade"},
+		Severities:     severities(),
+		RuleSeverities: map[string]string{"no-provenance": "high", "release-yanked": "info", "wrong-grade": "critical"},
+		Getenv:         func(string) string { return "" },
 	}
 }
 
@@ -29,6 +30,7 @@ func compare() cmp.Options {
 	return cmp.Options{
 		cmp.Comparer(func(a, b *regexp.Regexp) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b Secret) bool { return a.String() == b.String() }),
+		cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }),
 	}
 }
 
@@ -170,6 +172,7 @@ func TestExampleMeansWhatItsCommentsSay(t *testing.T) {
 		{"claims", c.Projects[0].Claims, []Claim{{On: PyPIProject{"pypi", "widget"}, SLSABuild: 2, Source: "SECURITY.md",
 			Since: &identity.Since{Version: "2.4.0", Uploaded: time.Date(2026, time.February, 15, 0, 0, 0, 0, time.UTC)}}}},
 		{"webhook", c.Alerts.Slack.Webhook.String(), "[secret in file /run/secrets/slack]"},
+		{"heartbeat", c.Alerts.Heartbeat.String(), "[secret in file /run/secrets/heartbeat]"},
 	} {
 		if diff := cmp.Diff(part.want, part.have); diff != "" {
 			t.Errorf("%s (- want, + have):\n%s", part.name, diff)

@@ -107,23 +107,10 @@ type rawRule struct {
 	Grace    durationText `yaml:"grace" jsonschema_description:"How long the rule waits before it finds something, such as 2h; at most 30d."`
 }
 
-type rawAlerts struct {
-	At    position  `yaml:"-"`
-	Slack *rawSlack `yaml:"slack" jsonschema_description:"An incoming webhook of Slack."`
-}
-
-type rawSlack struct {
-	At          position   `yaml:"-"`
-	WebhookFile pathText   `yaml:"webhook_file" jsonschema_description:"Path of a file that holds the webhook's URL. Either this or webhook."`
-	Webhook     secretText `yaml:"webhook" jsonschema_description:"The environment variable that holds the webhook's URL, as \"${VARIABLE}\". Either this or webhook_file."`
-}
-
 // isLater tells whether a key is of the design but not of this version. The path has no indices.
 func isLater(path string) bool {
 	switch path {
-	case "schedules", "report", "listen", "retention",
-		"alerts.urls", "alerts.heartbeat",
-		"alerts.slack.token", "alerts.slack.token_file", "alerts.slack.channel":
+	case "schedules", "report", "listen", "retention":
 		return true
 	}
 	return false

@@ -41,6 +41,8 @@ type resolver struct {
 	indexes []string
 	// projects and shipped are where each project's name and each index project was first given.
 	projects, shipped map[string]int
+	// ruleSettings are those of Config.Rules.
+	ruleSettings map[string]RuleSetting
 }
 
 func (r *resolver) config(raw *rawConfig) *Config {
@@ -73,10 +75,8 @@ func (r *resolver) config(raw *rawConfig) *Config {
 	for _, project := range raw.Projects {
 		c.Projects = append(c.Projects, r.project(project))
 	}
-	if raw.Alerts != nil && raw.Alerts.Slack != nil && raw.Alerts.Slack.At.line > 0 {
-		slack := raw.Alerts.Slack
-		c.Alerts.Slack = &Slack{Webhook: r.secret(slack.At, "webhook", slack.WebhookFile, slack.Webhook)}
-	}
+	r.ruleSettings = c.Rules
+	c.Alerts = r.alerts(raw.Alerts, c.AllowHTTP)
 	return c
 }
 

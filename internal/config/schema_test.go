@@ -67,6 +67,12 @@ func (modeText) JSONSchema() *jsonschema.Schema        { return oneOf(modeFollow
 func (logKindText) JSONSchema() *jsonschema.Schema     { return oneOf(LogKinds()...) }
 func (builderText) JSONSchema() *jsonschema.Schema     { return pattern(builderPattern) }
 func (sourceText) JSONSchema() *jsonschema.Schema      { return text() }
+func (ruleNameText) JSONSchema() *jsonschema.Schema    { return text() }
+func (userText) JSONSchema() *jsonschema.Schema        { return text() }
+func (zoneText) JSONSchema() *jsonschema.Schema        { return text() }
+func (clockText) JSONSchema() *jsonschema.Schema       { return pattern(clockPattern) }
+func (slackChanTxt) JSONSchema() *jsonschema.Schema    { return pattern(slackChanPattern) }
+func (tlsText) JSONSchema() *jsonschema.Schema         { return oneOf(TLSModes()...) }
 func (severityText) JSONSchema() *jsonschema.Schema    { return oneOf(severities()...) }
 
 // A number or a version may be written without quotes, and an editor takes 1.19 for a number then.
@@ -76,6 +82,10 @@ func (numberText) JSONSchema() *jsonschema.Schema {
 
 func (levelText) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{pattern(levelPattern), {Type: "integer", Minimum: "1"}}}
+}
+
+func (countText) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{pattern(countPattern), {Type: "integer", Minimum: "0"}}}
 }
 
 func (startText) JSONSchema() *jsonschema.Schema {
@@ -168,9 +178,9 @@ func TestSchemaDescribesAndClosesEveryObject(t *testing.T) {
 	}
 	walk("", schema)
 	// The file itself, trust, indexes, logs, rekor_v1, rekor_v2, each log, github, projects, repository, also_watch, builders,
-	// claims, grades, three kinds of since, expect, rules, alerts and slack.
-	if objects != 21 {
-		t.Errorf("the schema has %d objects with keys, not 21", objects)
+	// claims, grades, three kinds of since, expect, rules, alerts and slack, channels with their six kinds and quiet hours.
+	if objects != 29 {
+		t.Errorf("the schema has %d objects with keys, not 29", objects)
 	}
 }
 

@@ -86,7 +86,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for form, text := range map[string]string{
-		"%v": fmt.Sprintf("%v", s), "%+v": fmt.Sprintf("%+v", Slack{s}), "%#v": fmt.Sprintf("%#v", s), "%s": fmt.Sprintf("%s", s),
+		"%v": fmt.Sprintf("%v", s), "%+v": fmt.Sprintf("%+v", Slack{Webhook: s}), "%#v": fmt.Sprintf("%#v", s), "%s": fmt.Sprintf("%s", s),
 		"%q": fmt.Sprintf("%q", s), "slog": log.String(), "JSON": string(asJSON), "YAML": string(asYAML),
 	} {
 		if !strings.Contains(text, want) || strings.Contains(text, "s3cr3t") {

@@ -89,15 +89,6 @@ type shownRule struct {
 	Grace    string `yaml:"grace,omitempty"`
 }
 
-type shownAlerts struct {
-	Slack *shownSlack `yaml:"slack,omitempty"`
-}
-
-type shownSlack struct {
-	WebhookFile string `yaml:"webhook_file,omitempty"`
-	Webhook     string `yaml:"webhook,omitempty"`
-}
-
 // YAML writes the configuration with its defaults, as a file that Parse accepts and that means the
 // same. In place of a secret stands where it is kept.
 func (c *Config) YAML() ([]byte, error) {
@@ -111,6 +102,7 @@ func (c *Config) YAML() ([]byte, error) {
 		Logs:         showLogs(c.Logs),
 		GitHub:       showGitHub(c.GitHub),
 		shownPolicy:  c.policy(),
+		Alerts:       showAlerts(c.Alerts),
 	}
 	for _, t := range c.Trust {
 		shown.Trust = append(shown.Trust, shownTrust(t))
@@ -120,13 +112,6 @@ func (c *Config) YAML() ([]byte, error) {
 	}
 	for host, budget := range c.Budgets {
 		shown.Budgets[host] = budget.String()
-	}
-	if s := c.Alerts.Slack; s != nil {
-		slack := &shownSlack{WebhookFile: s.Webhook.file}
-		if s.Webhook.variable != "" {
-			slack.Webhook = "${" + s.Webhook.variable + "}"
-		}
-		shown.Alerts = &shownAlerts{Slack: slack}
 	}
 	text, err := yaml.Dump(&shown, yaml.WithV4Defaults(), yaml.WithLineWidth(-1))
 	if err != nil {

@@ -41,8 +41,19 @@ func (db *DB) SettleLogs(ctx context.Context, now time.Time, a audit.Assessment,
 	var changes []audit.Change
 	err := db.write(ctx, "settle the findings of the logs", func(tx *sql.Tx) error {
 		var err error
-		// What is about no project on an index is about a log, an entry or a certificate.
-		changes, err = settle(ctx, tx, now, a, channels, `index_name = '' AND pypi_project = ''`)
+		// What is about no project on an index is about a log, an entry or a certificate, or about a channel: see SettleDelivery.
+		changes, err = settle(ctx, tx, now, a, channels, `index_name = '' AND pypi_project = '' AND rule <> ?`, audit.DeliveryFailing)
+		return err
+	})
+	return changes, err
+}
+
+// SettleDelivery brings the findings about channels up to an assessment of all of them. channels are those that are told.
+func (db *DB) SettleDelivery(ctx context.Context, now time.Time, a audit.Assessment, channels []string) ([]audit.Change, error) {
+	var changes []audit.Change
+	err := db.write(ctx, "settle the findings of the channels", func(tx *sql.Tx) error {
+		var err error
+		changes, err = settle(ctx, tx, now, a, channels, `rule = ?`, audit.DeliveryFailing)
 		return err
 	})
 	return changes, err

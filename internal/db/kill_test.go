@@ -17,6 +17,7 @@ import (
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/failpoint"
+	"github.com/rekoncile/rekoncile/internal/notify"
 	"github.com/rekoncile/rekoncile/internal/pypi"
 )
 
@@ -33,6 +34,19 @@ var kills = map[string]func(*DB) error{
 	"db/findings-uncommitted": func(db *DB) error {
 		p := audit.ProjectFacts{ID: 1, Project: "onnx", Index: "pypi", Name: "onnx"}
 		_, err := db.Settle(context.Background(), hour(5), audit.Settlement{Project: p, Channels: channels, Assessment: audit.Assessment{Findings: []audit.Finding{wrong("b", audit.High, "x")}}})
+		return err
+	},
+	"db/attempt-uncommitted": withPending(func(db *DB, pending []notify.Message) error {
+		return db.Attempting(context.Background(), hour(5), notify.Parcel{Form: notify.Single, Messages: pending})
+	}),
+	"db/delivery-uncommitted": withPending(func(db *DB, pending []notify.Message) error {
+		return db.Delivered(context.Background(), hour(5), notify.Parcel{Messages: pending}, "thread")
+	}),
+	"db/unwanted-uncommitted": withPending(func(db *DB, pending []notify.Message) error {
+		return db.Unwanted(context.Background(), pending)
+	}),
+	"db/reminders-uncommitted": func(db *DB) error {
+		_, err := db.Remind(context.Background(), hour(24*365), channels)
 		return err
 	},
 	"db/batch-uncommitted": func(db *DB) error {
@@ -85,6 +99,17 @@ var kills = map[string]func(*DB) error{
 		return errors.Join(store.Begin(ctx, hour(5), 0, nil, checkpoint(3)), store.Advance(ctx, hour(5), batch(0, 1)), store.Prove(ctx, hour(5), 1, checkpoint(3)))
 	},
 	"db/accounts-uncommitted": func(db *DB) error { return db.Account(context.Background()) },
+}
+
+// withPending is a write about what is pending on a channel.
+func withPending(write func(*DB, []notify.Message) error) func(*DB) error {
+	return func(db *DB) error {
+		pending, err := db.Pending(context.Background(), channels[0], 1)
+		if err != nil {
+			return err
+		}
+		return write(db, pending)
+	}
 }
 
 // allKills are kills, and those of windows and of what GitHub says.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/notify"
+	"github.com/rekoncile/rekoncile/internal/pypi"
 )
 
 func TestOutboxKeepsWhatIsKnownOfAnAttempt(t *testing.T) {
@@ -34,26 +35,30 @@ func TestOutboxKeepsWhatIsKnownOfAnAttempt(t *testing.T) {
 	first := func(want notify.Message) {
 		t.Helper()
 		want.ID, want.Finding, want.Transition, want.At = id, slack[0].Finding, audit.Opened, noon
+		if want.Attempts > 0 {
+			want.Lead, want.Form = id, notify.Single
+		}
 		if diff := cmp.Diff(want, pending("slack", 1)[0]); diff != "" {
 			t.Error(diff)
 		}
 	}
 	first(notify.Message{NextAttemptAt: noon})
+	one := notify.Parcel{Form: notify.Single, Messages: slack[:1]}
 	for _, step := range []struct {
 		do   func() error
 		want notify.Message
 	}{
-		{func() error { return db.Attempting(ctx, hour(1), id) }, notify.Message{Attempts: 1, AttemptedAt: hour(1), NextAttemptAt: noon}},
-		{func() error { return db.NotDelivered(ctx, id, "429", false, hour(2)) }, notify.Message{Attempts: 1, NextAttemptAt: hour(2)}},
-		{func() error { return db.Attempting(ctx, hour(3), id) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(2)}},
-		{func() error { return db.NotDelivered(ctx, id, "500", true, hour(4)) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(4)}},
+		{func() error { return db.Attempting(ctx, hour(1), one) }, notify.Message{Attempts: 1, AttemptedAt: hour(1), NextAttemptAt: noon}},
+		{func() error { return db.NotDelivered(ctx, hour(1), one, "429", false, hour(2)) }, notify.Message{Attempts: 1, NextAttemptAt: hour(2), FailingSince: hour(1)}},
+		{func() error { return db.Attempting(ctx, hour(3), one) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(2), FailingSince: hour(1)}},
+		{func() error { return db.NotDelivered(ctx, hour(3), one, "500", true, hour(4)) }, notify.Message{Attempts: 2, AttemptedAt: hour(3), NextAttemptAt: hour(4), FailingSince: hour(1)}},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatal(err)
 		}
 		first(step.want)
 	}
-	if err := db.Delivered(ctx, hour(5), id); err != nil {
+	if err := db.Delivered(ctx, hour(5), one, ""); err != nil {
 		t.Fatal(err)
 	}
 	if left := pending("slack", 10); len(left) != 1 || left[0].ID != slack[1].ID {
@@ -64,7 +69,7 @@ func TestOutboxKeepsWhatIsKnownOfAnAttempt(t *testing.T) {
 			t.Errorf("%s: %d pending, want %d, %v", channel, n, want, err)
 		}
 	}
-	if err := db.NotDelivered(ctx, slack[1].ID, "no route", false, hour(6)); err != nil {
+	if err := db.NotDelivered(ctx, hour(5), notify.Parcel{Messages: slack[1:]}, "no route", false, hour(6)); err != nil {
 		t.Fatal(err)
 	}
 	depths, err := db.OutboxDepths(ctx)
@@ -98,6 +103,38 @@ func TestTheDiaryHasTheLatestRunOfEachJob(t *testing.T) {
 	want := []Run{{ID: 3, Job: "audit", StartedAt: hour(2), Version: "v1", Policy: "00"},
 		{ID: 2, Job: "follow", StartedAt: hour(1), FinishedAt: hour(1).Add(time.Minute), Outcome: audit.Incomplete, Version: "v1", Policy: "00", Summary: []byte(`{"n":1}`)}}
 	if diff := cmp.Diff(want, runs); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestHistoryIsWhatAProjectsFirstListingHad tells what was there at first sight from what came later, and what was found at
+// first sight from what was found later.
+func TestHistoryIsWhatAProjectsFirstListingHad(t *testing.T) {
+	db := openTemp(t)
+	p := project(t, db)
+	listing := pypi.Listing{Serial: 1, Status: "active", Files: []pypi.File{listed("onnx-1.0.tar.gz", "aa", withProvenance), listed("onnx-1.1.tar.gz", "bb", withProvenance)}}
+	saveListing(t, db, p, noon, listing)
+	found := func(file, sha string) audit.Finding {
+		f := wrong(file, audit.High, file+" is wrong")
+		f.SHA256 = sha
+		f.ID = audit.FindingID(audit.Key(f.Rule, f.Subject))
+		return f
+	}
+	settleOn(t, db, hour(1), audit.Assessment{Findings: []audit.Finding{found("onnx-1.0.tar.gz", "aa")}})
+	listing.Serial, listing.Files = 2, append(listing.Files, listed("onnx-1.2.tar.gz", "cc", withProvenance))
+	saveListing(t, db, p, hour(2), listing)
+	all := []audit.Finding{found("onnx-1.0.tar.gz", "aa"), found("onnx-1.2.tar.gz", "cc")}
+	settleOn(t, db, hour(3), audit.Assessment{Findings: all})
+	settleOn(t, db, hour(24*365), audit.Assessment{Findings: append(all, found("onnx-1.1.tar.gz", "bb"))})
+	pending, err := db.Pending(context.Background(), "slack", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, m := range pending {
+		got[m.Finding.File] = m.History
+	}
+	if diff := cmp.Diff(map[string]bool{"onnx-1.0.tar.gz": true, "onnx-1.2.tar.gz": false, "onnx-1.1.tar.gz": false}, got); diff != "" {
 		t.Error(diff)
 	}
 }

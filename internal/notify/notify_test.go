@@ -247,7 +247,7 @@ func TestAnEarlierMessageIsNotOvertaken(t *testing.T) {
 func TestAChannelThatAsksForALongRestIsLeftAlone(t *testing.T) {
 	r := newReceiver(t, answers(429, "Retry-After", "600", false))
 	b := newBench(t, 120, slackTo(t, r.server.URL))
-	want := notify.Delivery{Channel: "slack", Pending: 120, Problem: "slack asks to wait 10m0s"}
+	want := notify.Delivery{Channel: "slack", Pending: 120, Problem: "slack asks to wait 10m0s", FailingSince: start}
 	if d := deliver(t, b); d[0] != want {
 		t.Errorf("delivery %+v", d[0])
 	}
@@ -384,10 +384,10 @@ type cancelling struct {
 	cancel func()
 }
 
-func (c cancelling) Send(ctx context.Context, m notify.Message) error {
-	err := c.Channel.Send(context.WithoutCancel(ctx), m)
+func (c cancelling) Send(ctx context.Context, p notify.Parcel) (string, error) {
+	thread, err := c.Channel.Send(context.WithoutCancel(ctx), p)
 	c.cancel()
-	return err
+	return thread, err
 }
 
 func TestWhatIsKnownOfAnAttemptIsNotLostToAShutdown(t *testing.T) {

@@ -26,7 +26,7 @@ func TestSlacksOwnLibraryReadsTheMessage(t *testing.T) {
 	defer server.Stop()
 	s := slackTo(t, server.GetAPIURL()[:len(server.GetAPIURL())-1])
 	f := audit.Finding{ID: "f-1", Rule: "no-provenance", Severity: audit.High, Status: audit.Open, Summary: "a file is unsigned", Advice: "yank it"}
-	if err := s.Send(context.Background(), notify.Message{Finding: f, Transition: audit.Opened, At: start}); err != nil {
+	if _, err := s.Send(context.Background(), single(notify.Message{Finding: f, Transition: audit.Opened, At: start})); err != nil {
 		t.Fatal(err)
 	}
 	if broken != nil {

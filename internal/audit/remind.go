@@ -1,0 +1,48 @@
+package audit
+
+import (
+	"fmt"
+	"time"
+)
+
+// Heard is what people were told of an open finding last, and how often they were reminded since.
+type Heard struct {
+	Finding Finding
+	// At is when they were told last, Reminders how often since it was opened, reopened, escalated or no longer acknowledged.
+	At        time.Time
+	Reminders int
+}
+
+// RemindAfter is how long after the last word about a finding people are reminded of it: the more urgent it is, the sooner, and
+// later each time. The last interval stays. Zero is never.
+func RemindAfter(s Severity, reminders int) time.Duration {
+	const day = 24 * time.Hour
+	var intervals []time.Duration
+	switch s {
+	case Critical:
+		intervals = []time.Duration{4 * time.Hour, day, 2 * day, 4 * day, 7 * day}
+	case High:
+		intervals = []time.Duration{day, 3 * day, 7 * day, 14 * day}
+	case Medium:
+		intervals = []time.Duration{7 * day, 14 * day, 28 * day}
+	default:
+		return 0
+	}
+	return intervals[min(reminders, len(intervals)-1)]
+}
+
+// Remind decides which findings people are reminded of. It is pure; an acknowledged finding is left in peace until its
+// acknowledgement ends, which the next look at its subject notices.
+func Remind(heard []Heard, now time.Time) []Change {
+	var changes []Change
+	for _, h := range heard {
+		f := h.Finding
+		after := RemindAfter(f.Severity, h.Reminders)
+		if f.Status != Open || after == 0 || now.Before(h.At.Add(after)) {
+			continue
+		}
+		changes = append(changes, Change{Transition: Reminded, Finding: f,
+			Why: fmt.Sprintf("open since %s, and nobody acknowledged it", f.OpenedAt.UTC().Format(time.RFC3339))})
+	}
+	return changes
+}

@@ -1,0 +1,56 @@
+package db
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/rekoncile/rekoncile/internal/audit"
+)
+
+// TestRemindersAreWrittenOnceAndForEveryChannel looks each hour, through a restart, an acknowledgement and an escalation.
+func TestRemindersAreWrittenOnceAndForEveryChannel(t *testing.T) {
+	ctx := context.Background()
+	db := openTemp(t)
+	high, low := wrong("a", audit.High, "x"), wrong("b", audit.Low, "y")
+	settleOn(t, db, noon, audit.Assessment{Findings: []audit.Finding{high, low}})
+	look := func(from, to int) (at []int) {
+		t.Helper()
+		for h := from; h < to; h++ {
+			changes, err := db.Remind(ctx, hour(h), channels)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range changes {
+				if c.Finding.File != "a" || c.Transition != audit.Reminded || c.Why != "open since "+noon.Format(time.RFC3339)+", and nobody acknowledged it" {
+					t.Errorf("%+v", c)
+				}
+				at = append(at, h)
+			}
+		}
+		return at
+	}
+	if at := look(0, 24*5); len(at) != 2 || at[0] != 24 || at[1] != 24*4 {
+		t.Errorf("reminded at %v", at)
+	}
+	id := high.ID
+	if _, err := db.Acknowledge(ctx, id, audit.Ack{By: "alice", Why: "known", At: hour(24 * 5)}, channels); err != nil {
+		t.Fatal(err)
+	}
+	if at := look(24*5, 24*60); len(at) != 0 {
+		t.Errorf("reminded of what is acknowledged at %v", at)
+	}
+	if _, err := db.Unacknowledge(ctx, id, hour(24*60), "bob", "", channels); err != nil {
+		t.Fatal(err)
+	}
+	if at := look(24*60, 24*62); len(at) != 1 || at[0] != 24*61 {
+		t.Errorf("reminded at %v: it begins anew", at)
+	}
+	// 2 opened and, of a: 3 reminders, the acknowledgement and its end; each on 2 channels.
+	if got := count(t, db, "outbox"); got != 2*7 {
+		t.Errorf("%d rows in the outbox", got)
+	}
+	if problems := fsckProblems(t, db); len(problems) != 0 {
+		t.Errorf("fsck: %q", problems)
+	}
+}
