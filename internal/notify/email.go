@@ -69,7 +69,7 @@ func (e *Email) Send(ctx context.Context, p Parcel) (string, error) {
 	var conn net.Conn
 	defer func() {
 		if conn != nil {
-			conn.Close()
+			_ = conn.Close() // it was closed already, where all went well
 		}
 	}()
 	client, err := e.client(func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -13,12 +13,12 @@ func Beat(ctx context.Context, client *http.Client, address string) error {
 	if err != nil || u.Host == "" || !secure(u) {
 		return errors.New("the heartbeat's address is not an https URL")
 	}
-	r, _, err := exchange(ctx, client, http.MethodGet, address, http.Header{"User-Agent": {"rekoncile"}}, nil)
+	a, err := exchange(ctx, client, http.MethodGet, address, http.Header{"User-Agent": {"rekoncile"}}, nil)
 	switch {
 	case err != nil:
 		return unanswered("the heartbeat", err, secretsOf(address)...)
-	case r.StatusCode < 200 || r.StatusCode > 299:
-		return refusedBy("the heartbeat", r)
+	case !a.success():
+		return refusedBy("the heartbeat", a)
 	}
 	return nil
 }

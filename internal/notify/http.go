@@ -30,9 +30,9 @@ func unanswered(what string, err error, secrets ...string) *Error {
 }
 
 // refusedBy says what is known of an answer that is no success.
-func refusedBy(what string, r *http.Response) *Error {
-	e := &Error{Err: fmt.Errorf("%s answered %d %s", what, r.StatusCode, http.StatusText(r.StatusCode)), NotTaken: r.StatusCode < 500, RetryAfter: retryAfter(r.Header)}
-	switch r.StatusCode {
+func refusedBy(what string, a *answer) *Error {
+	e := &Error{Err: fmt.Errorf("%s answered %d %s", what, a.status, http.StatusText(a.status)), NotTaken: a.status < 500, RetryAfter: retryAfter(a.header)}
+	switch a.status {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		e.OnlyThis = true
 	case http.StatusTooManyRequests:
@@ -57,17 +57,30 @@ func retryAfter(h http.Header) time.Duration {
 	return until.Sub(now)
 }
 
-// exchange sends a request with a body and returns the answer with its body read, whatever its status.
-func exchange(ctx context.Context, client *http.Client, method, address string, header http.Header, body []byte) (*http.Response, []byte, error) {
+// answer is a server's, with its body read.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// success reports whether the server did what it was asked.
+func (a *answer) success() bool { return a.status >= 200 && a.status <= 299 }
+
+// exchange sends a request with a body and returns the answer, whatever its status.
+func exchange(ctx context.Context, client *http.Client, method, address string, header http.Header, body []byte) (*answer, error) {
 	q, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	q.Header = header
 	r, err := client.Do(q)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	answer, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer))
-	return r, answer, errors.Join(err, r.Body.Close())
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer))
+	if err = errors.Join(err, r.Body.Close()); err != nil {
+		return nil, err
+	}
+	return &answer{r.StatusCode, r.Header, text}, nil
 }

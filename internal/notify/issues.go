@@ -136,15 +136,15 @@ func (g *Issues) call(ctx context.Context, method, path string, body any, into a
 		}
 	}
 	header := http.Header{"Authorization": {"Bearer " + g.token}, "Accept": {"application/vnd.github+json"}, "X-Github-Api-Version": {"2022-11-28"}, "Content-Type": {"application/json"}, "User-Agent": {"rekoncile"}}
-	r, answer, err := exchange(ctx, g.client, method, g.api+"/repos/"+g.repository+path, header, text)
+	a, err := exchange(ctx, g.client, method, g.api+"/repos/"+g.repository+path, header, text)
 	if err != nil {
 		return unanswered("github", err, g.token)
 	}
-	if r.StatusCode < 200 || r.StatusCode > 299 {
-		return g.refused(method, r, answer)
+	if !a.success() {
+		return g.refused(method, a)
 	}
 	if into != nil {
-		if err := json.Unmarshal(answer, into); err != nil {
+		if err := json.Unmarshal(a.body, into); err != nil {
 			return &Error{Err: errors.New("github: its answer is no JSON")}
 		}
 	}
@@ -153,20 +153,20 @@ func (g *Issues) call(ctx context.Context, method, path string, body any, into a
 
 // refused says what is known of an answer that is no success. GitHub's limits are 403s and 429s with Retry-After, or with no
 // requests left until X-RateLimit-Reset (docs.github.com, "Rate limits for the REST API").
-func (g *Issues) refused(method string, r *http.Response, answer []byte) error {
+func (g *Issues) refused(method string, a *answer) error {
 	var said struct {
 		Message string `json:"message"`
 	}
-	e := refusedBy("github", r)
-	if json.Unmarshal(answer, &said) == nil && said.Message != "" {
-		e.Err = fmt.Errorf("github answered %d: %s", r.StatusCode, redact(cut(visible(said.Message), 200), g.token))
+	e := refusedBy("github", a)
+	if json.Unmarshal(a.body, &said) == nil && said.Message != "" {
+		e.Err = fmt.Errorf("github answered %d: %s", a.status, redact(cut(visible(said.Message), 200), g.token))
 	}
-	if reset, err := strconv.ParseInt(r.Header.Get("X-Ratelimit-Reset"), 10, 64); err == nil && r.Header.Get("X-Ratelimit-Remaining") == "0" && e.RetryAfter == 0 {
-		if now, err := http.ParseTime(r.Header.Get("Date")); err == nil {
+	if reset, err := strconv.ParseInt(a.header.Get("X-Ratelimit-Reset"), 10, 64); err == nil && a.header.Get("X-Ratelimit-Remaining") == "0" && e.RetryAfter == 0 {
+		if now, err := http.ParseTime(a.header.Get("Date")); err == nil {
 			e.RetryAfter = max(0, time.Unix(reset, 0).Sub(now))
 		}
 	}
-	if method == http.MethodPatch && (r.StatusCode == http.StatusNotFound || r.StatusCode == http.StatusGone) {
+	if method == http.MethodPatch && (a.status == http.StatusNotFound || a.status == http.StatusGone) {
 		return &goneError{e}
 	}
 	return e

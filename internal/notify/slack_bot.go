@@ -212,9 +212,7 @@ func secretsOf(address string) []string {
 		secrets = append(secrets, name)
 	}
 	secrets = append(secrets, u.RequestURI(), u.Path, u.EscapedPath(), u.RawQuery)
-	for _, part := range strings.Split(u.Path, "/") {
-		secrets = append(secrets, part)
-	}
+	secrets = append(secrets, strings.Split(u.Path, "/")...)
 	for _, values := range u.Query() {
 		secrets = append(secrets, values...)
 	}

@@ -12,9 +12,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/notify"
 )
 
-// post sends a message and returns what Slack gets.
-func post(t *testing.T, m notify.Message) string { return postParcel(t, single(m)) }
-
+// postParcel sends a parcel and returns what Slack gets.
 func postParcel(t *testing.T, p notify.Parcel) string {
 	t.Helper()
 	r := newReceiver(t)

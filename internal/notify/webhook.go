@@ -51,12 +51,12 @@ func (w *Webhook) Send(ctx context.Context, p Parcel) (string, error) {
 	}
 	at := strconv.FormatInt(w.clock.Now().Unix(), 10)
 	header := http.Header{"Content-Type": {"application/json"}, "Webhook-Id": {p.ID()}, "Webhook-Timestamp": {at}, "Webhook-Signature": {w.sign(p.ID(), at, body)}}
-	r, _, err := exchange(ctx, w.client, http.MethodPost, w.address, header, body)
+	a, err := exchange(ctx, w.client, http.MethodPost, w.address, header, body)
 	switch {
 	case err != nil:
 		return "", unanswered("the webhook's receiver", err, secretsOf(w.address)...)
-	case r.StatusCode < 200 || r.StatusCode > 299:
-		return "", refusedBy("the webhook's receiver", r)
+	case !a.success():
+		return "", refusedBy("the webhook's receiver", a)
 	}
 	return "", nil
 }
