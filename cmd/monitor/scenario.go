@@ -211,6 +211,9 @@ func isAbout(f audit.Finding, c sandbox.Case) bool {
 	if expected && (f.LogOrigin != "" && f.LogOrigin == c.Log || f.TrustedRoot != "") {
 		return true
 	}
+	if f.Job != "" && f.Identity == nil { // all whose certificates chain to nothing
+		return slices.Contains(c.Besides, f.Rule)
+	}
 	if c.File != "" {
 		return f.File == c.File && (f.PyPIProject == c.Project || f.LogOrigin != "")
 	}

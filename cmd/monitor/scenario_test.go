@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -8,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	diff "github.com/google/go-cmp/cmp"
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/clock"
@@ -48,10 +49,11 @@ func TestEveryScenarioOfTheCatalogue(t *testing.T) {
 				t.Fatal(err)
 			}
 			for n, p := range passes {
-				if diff := cmp.Diff(wanted(cases, passes, n), told(cases, p.answer.Findings)); diff != "" {
-					t.Errorf("pass %d of %d, findings by case (-want +got):\n%s", n+1, len(passes), diff)
+				if d := diff.Diff(wanted(cases, passes, n), told(cases, p.answer.Findings)); d != "" {
+					t.Errorf("pass %d of %d, findings by case (-want +got):\n%s", n+1, len(passes), d)
 				}
 			}
+			urgent(t, cases, passes[len(passes)-1].answer.Findings)
 			s.eachOnce(t, passes[len(passes)-1].answer.Findings)
 		})
 	}
@@ -108,6 +110,22 @@ func told(cases []sandbox.Case, findings []audit.Finding) map[string][]string {
 		slices.Sort(got[of])
 	}
 	return got
+}
+
+// urgent compares severities.
+func urgent(t *testing.T, cases []sandbox.Case, findings []audit.Finding) {
+	t.Helper()
+	rules := audit.NewRuleSet(nil)
+	for _, f := range findings {
+		for _, c := range cases {
+			if c.Rule != f.Rule || !isAbout(f, c) {
+				continue
+			}
+			if want := cmp.Or(audit.Severity(c.Severity), rules[c.Rule].Severity); f.Severity != want {
+				t.Errorf("%s: %s is %s, want %s", c.Name, f.Rule, f.Severity, want)
+			}
+		}
+	}
 }
 
 // eachOnce demands that nothing happened to findings but that those which are open were opened, that each was told once, and that

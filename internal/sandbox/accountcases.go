@@ -12,7 +12,7 @@ func accountCases() []Case {
 		moreThanPublished(), cancelledUpload(), runAgain(),
 		foreign("foreign-signature", "A stranger signs a file that the project published, as anybody can.", "foreign-signature", file),
 		foreign("foreign-namesake", "A stranger signs other bytes, and calls them by the name of a file that the project published.", "",
-			[]byte("other bytes\n")).tempts("foreign-signature"),
+			[]byte("bytes of its own\n")).tempts("foreign-signature"),
 	})
 }
 
@@ -37,7 +37,7 @@ func cancelledUpload() Case {
 					return err
 				}
 				return w.publish(publication{project: weeklyProject, files: weeklyFiles(currentVersion + ".dev20261103"), claims: claims,
-					options: CertificateOptions{At: w.now().Add(-took)}, slsa: true, cancelled: &cancelled{2, 1}})
+					slsa: true, cancelled: &cancelled{2, 1}})
 			}
 		}).after(beyondMergeDelay)
 	c.Severity = "info"
@@ -53,7 +53,7 @@ func runAgain() Case {
 				for attempt, end := range []*cancelled{{2, 1}, nil} {
 					claims.Attempt = attempt + 1
 					if err := w.publish(publication{project: weeklyProject, files: weeklyFiles(currentVersion + ".dev20261104"), claims: claims,
-						options: CertificateOptions{At: w.now().Add(-took)}, slsa: true, cancelled: end}); err != nil {
+						slsa: true, cancelled: end}); err != nil {
 						return err
 					}
 				}

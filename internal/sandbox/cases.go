@@ -243,7 +243,7 @@ func certificateCases() []Case {
 		shipped("foreign-sct", "The certificate's CT promise is signed by another key than the log's.", rule,
 			shipment{options: CertificateOptions{ForeignSCT: true}}),
 		shipped("rogue-authority", "The certificate comes from an authority with Fulcio's names and other keys.", rule,
-			shipment{options: CertificateOptions{Rogue: true, Unlogged: true}}).besides("unchained-certificate"),
+			shipment{options: CertificateOptions{Rogue: true, Unlogged: true}}).besides("unchained-certificate", "foreign-signature"),
 	}
 }
 
