@@ -7,12 +7,11 @@ import (
 
 // accountCases are about what was signed and what was published of it.
 func accountCases() []Case {
-	file := contentOf(releaseFiles(currentVersion)[0])
 	return shownBy(Entries, []Case{
 		moreThanPublished(), cancelledUpload(), runAgain(),
-		foreign("foreign-signature", "A stranger signs a file that the project published, as anybody can.", "foreign-signature", file),
-		foreign("foreign-namesake", "A stranger signs other bytes, and calls them by the name of a file that the project published.", "",
-			[]byte("bytes of its own\n")).tempts("foreign-signature"),
+		foreign("foreign-signature", "A stranger signs a file that the project has just published, as anybody can.", "foreign-signature", contentOf),
+		foreign("foreign-namesake", "A stranger signs other bytes than those of a file that the project has just published.", "",
+			func(filename string) []byte { return []byte("not " + filename) }).tempts("foreign-signature"),
 	})
 }
 
@@ -62,17 +61,21 @@ func runAgain() Case {
 		}).after(beyondMergeDelay).tempts("unaccounted-entry")
 }
 
-// foreign is a case of a stranger's repository that signs bytes.
-func foreign(name, about, rule string, content []byte) Case {
+// foreign is a case of a file, and of a stranger's repository that signs bytes.
+func foreign(name, about, rule string, signed func(filename string) []byte) Case {
 	return aRun(name, about, rule, func(label string) func(*World) error {
 		c := strangerClaims().of(label)
+		c.Repository = "mirror-" + c.RunID + "/wheels"
+		filename := caseFile(name)
 		return func(w *World) error {
-			at := w.now().Add(-took)
-			signer, err := w.Fulcio.NewSigner(c, CertificateOptions{At: at})
+			if err := w.ship(shipment{filename: filename}); err != nil {
+				return err
+			}
+			signer, err := w.Fulcio.NewSigner(c, CertificateOptions{})
 			if err != nil {
 				return err
 			}
-			_, err = w.SignArtifact(signer, sha256.Sum256(content), at.Add(5*time.Second))
+			_, err = w.SignArtifact(signer, sha256.Sum256(signed(filename)), w.now().Add(5*time.Second))
 			return err
 		}
 	})
