@@ -141,7 +141,7 @@ func TestWhatPeopleRead(t *testing.T) {
 
 		s := newMailServer(t)
 		send(s.channel(t, newBench(t, 0)))
-		golden(t, "email/"+name+".eml", s.took[0])
+		golden(t, "email/"+name+".eml", s.mails()[0])
 
 		g := newTracker(t)
 		send(g.channel())

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/mail"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +52,20 @@ func newMailServer(t *testing.T) *mailServer {
 func (s *mailServer) close() {
 	s.listener.Close()
 	s.done.Wait()
+}
+
+// will has the next sessions answer a command so.
+func (s *mailServer) will(command string, answers ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers[command] = answers
+}
+
+// mails are those that were taken.
+func (s *mailServer) mails() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.took)
 }
 
 // answer is what to say to a command.
@@ -155,7 +170,7 @@ func TestMailIsWhatItShouldBe(t *testing.T) {
 	deliver(t, b)
 	var references []string
 	for i, want := range []string{"New finding: no-provenance (high): file 1 is unsigned", "Resolved: no-provenance (high): file 1 is unsigned"} {
-		m, err := mail.ReadMessage(strings.NewReader(s.took[i]))
+		m, err := mail.ReadMessage(strings.NewReader(s.mails()[i]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,15 +206,15 @@ func TestTroubleWithMail(t *testing.T) {
 			b := newBench(t, 0)
 			b.worker.Channels = []notify.Channel{s.channel(t, b)}
 			b.settle(t, 2, []string{"mail"})
-			s.answers[c.command] = []string{c.answer}
+			s.will(c.command, c.answer)
 			d := deliver(t, b)[0]
-			if d.Delivered != c.delivered || len(s.took) != c.took || !strings.Contains(d.Problem, c.problem) || (c.problem == "") != (d.Problem == "") {
-				t.Errorf("delivery %+v, %d mails", d, len(s.took))
+			if d.Delivered != c.delivered || len(s.mails()) != c.took || !strings.Contains(d.Problem, c.problem) || (c.problem == "") != (d.Problem == "") {
+				t.Errorf("delivery %+v, %d mails", d, len(s.mails()))
 			}
-			if got := strings.Contains(strings.Join(s.took, ""), "sent again"); got != c.repeat {
+			if got := strings.Contains(strings.Join(s.mails(), ""), "sent again"); got != c.repeat {
 				t.Errorf("a mail says that it may be a repeat: %t", got)
 			}
-			if c.repeat && headerOf(t, s.took[0], "Message-Id") != headerOf(t, s.took[1], "Message-Id") {
+			if c.repeat && headerOf(t, s.mails()[0], "Message-Id") != headerOf(t, s.mails()[1], "Message-Id") {
 				t.Error("the repeat has another Message-ID")
 			}
 		})
@@ -224,9 +239,9 @@ func TestMailsPasswordIsASecret(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.answers["AUTH"] = []string{"535 topsecret is wrong"}
+		s.will("AUTH", "535 topsecret is wrong")
 		_, err = e.Send(context.Background(), single(notify.Message{At: start}))
-		if err == nil || strings.Contains(fmt.Sprintf("%v %+v %q", err, err, err), "topsecret") || len(s.took) != 0 {
+		if err == nil || strings.Contains(fmt.Sprintf("%v %+v %q", err, err, err), "topsecret") || len(s.mails()) != 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -239,7 +254,7 @@ func TestHostileTextIsHarmlessInMail(t *testing.T) {
 		if _, err := s.channel(t, b).Send(context.Background(), p); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		m, err := mail.ReadMessage(strings.NewReader(s.took[0]))
+		m, err := mail.ReadMessage(strings.NewReader(s.mails()[0]))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,8 +54,8 @@ func TestMailIsSentThroughTLSOrNotAtAll(t *testing.T) {
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if want := map[bool]int{true: 1}[c.want == ""]; len(s.took) != want {
-			t.Errorf("%s: %d mails", name, len(s.took))
+		if want := map[bool]int{true: 1}[c.want == ""]; len(s.mails()) != want {
+			t.Errorf("%s: %d mails", name, len(s.mails()))
 		}
 	}
 }
