@@ -16,19 +16,19 @@ type rawAlerts struct {
 }
 
 type rawChannel struct {
-	At          position       `yaml:"-"`
-	Slack       *rawSlack      `yaml:"slack" jsonschema_description:"A Slack channel, by incoming webhook, or by a bot's token with one thread a finding."`
-	Webhook     *rawWebhook    `yaml:"webhook" jsonschema_description:"A receiver of JSON, signed as Standard Webhooks says."`
-	Email       *rawEmail      `yaml:"email" jsonschema_description:"Mail through an SMTP server."`
-	GitHub      *rawGitHubIssues     `yaml:"github" jsonschema_description:"Issues in a repository on GitHub, one a finding."`
-	Service     *rawService    `yaml:"service" jsonschema_description:"A service by URL, such as ntfy, Matrix, Discord, Telegram, PagerDuty or Opsgenie."`
-	Log         *rawLogFile    `yaml:"log" jsonschema_description:"A file to which alerts are appended, one JSON object a line."`
-	MinSeverity severityText   `yaml:"min_severity" jsonschema_description:"The least urgent severity that the channel is told of; all where left out. Of what it was told it is told the end, however urgent."`
-	Projects    []nameText     `yaml:"projects" jsonschema:"minItems=1" example:"projects: [onnx]" jsonschema_description:"The configured projects that the channel is told of; all where left out. What is about a log or the monitor itself is told in any case."`
-	Rules       []ruleNameText `yaml:"rules" jsonschema:"minItems=1" example:"rules: [no-provenance]" jsonschema_description:"The rules whose findings the channel is told of; all where left out."`
-	Quiet       *rawQuiet      `yaml:"quiet" jsonschema_description:"When the channel is told only of what is critical. The rest waits."`
-	Hourly      countText      `yaml:"hourly" jsonschema_description:"How many messages the channel is sent in an hour; a digest gathers what goes beyond. 30 by default, 0 for no limit."`
-	FirstLook   countText      `yaml:"first_look" jsonschema_description:"The number of messages about a project's history above which the first pass sends one summary instead. 10 by default, 0 for never."`
+	At          position         `yaml:"-"`
+	Slack       *rawSlack        `yaml:"slack" jsonschema_description:"A Slack channel, by incoming webhook, or by a bot's token with one thread a finding."`
+	Webhook     *rawWebhook      `yaml:"webhook" jsonschema_description:"A receiver of JSON, signed as Standard Webhooks says."`
+	Email       *rawEmail        `yaml:"email" jsonschema_description:"Mail through an SMTP server."`
+	GitHub      *rawGitHubIssues `yaml:"github" jsonschema_description:"Issues in a repository on GitHub, one a finding."`
+	Service     *rawService      `yaml:"service" jsonschema_description:"A service by URL, such as ntfy, Matrix, Discord, Telegram, PagerDuty or Opsgenie."`
+	Log         *rawLogFile      `yaml:"log" jsonschema_description:"A file to which alerts are appended, one JSON object a line."`
+	MinSeverity severityText     `yaml:"min_severity" jsonschema_description:"The least urgent severity that the channel is told of; all where left out. Of what it was told it is told the end, however urgent."`
+	Projects    []nameText       `yaml:"projects" jsonschema:"minItems=1" example:"projects: [onnx]" jsonschema_description:"The configured projects that the channel is told of; all where left out. What is about a log or the monitor itself is told in any case."`
+	Rules       []ruleNameText   `yaml:"rules" jsonschema:"minItems=1" example:"rules: [no-provenance]" jsonschema_description:"The rules whose findings the channel is told of; all where left out."`
+	Quiet       *rawQuiet        `yaml:"quiet" jsonschema_description:"When the channel is told only of what is critical. The rest waits."`
+	Hourly      countText        `yaml:"hourly" jsonschema_description:"How many messages the channel is sent in an hour; a digest gathers what goes beyond. 30 by default, 0 for no limit."`
+	FirstLook   countText        `yaml:"first_look" jsonschema_description:"The number of messages about a project's history above which the first pass sends one summary instead. 10 by default, 0 for never."`
 }
 
 type rawSlack struct {
@@ -107,18 +107,18 @@ type shownAlerts struct {
 }
 
 type shownChannel struct {
-	Slack       *shownSlack      `yaml:"slack,omitempty"`
-	Webhook     *shownWebhook    `yaml:"webhook,omitempty"`
-	Email       *shownEmail      `yaml:"email,omitempty"`
-	GitHub      *shownGitHubIssues     `yaml:"github,omitempty"`
-	Service     *shownService    `yaml:"service,omitempty"`
-	Log         *shownLogFile    `yaml:"log,omitempty"`
-	MinSeverity string           `yaml:"min_severity,omitempty"`
-	Projects    []string         `yaml:"projects,omitempty,flow"`
-	Rules       []string         `yaml:"rules,omitempty,flow"`
-	Quiet       *shownQuietHours `yaml:"quiet,omitempty,flow"`
-	Hourly      int              `yaml:"hourly"`
-	FirstLook   int              `yaml:"first_look"`
+	Slack       *shownSlack        `yaml:"slack,omitempty"`
+	Webhook     *shownWebhook      `yaml:"webhook,omitempty"`
+	Email       *shownEmail        `yaml:"email,omitempty"`
+	GitHub      *shownGitHubIssues `yaml:"github,omitempty"`
+	Service     *shownService      `yaml:"service,omitempty"`
+	Log         *shownLogFile      `yaml:"log,omitempty"`
+	MinSeverity string             `yaml:"min_severity,omitempty"`
+	Projects    []string           `yaml:"projects,omitempty,flow"`
+	Rules       []string           `yaml:"rules,omitempty,flow"`
+	Quiet       *shownQuietHours   `yaml:"quiet,omitempty,flow"`
+	Hourly      int                `yaml:"hourly"`
+	FirstLook   int                `yaml:"first_look"`
 }
 
 type shownSlack struct {
