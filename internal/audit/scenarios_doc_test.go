@@ -124,6 +124,9 @@ func TestEveryRuleHasAScenarioThatRaisesItAndOneThatTemptsIt(t *testing.T) {
 		}
 	}
 	for _, r := range audit.Rules() {
+		if r.ID == audit.DeliveryFailing {
+			continue // about no world, but about the channels that hear of it
+		}
 		if !must[r.ID] || !mustNot[r.ID] {
 			t.Errorf("%s: a scenario that must alert: %t, one that must not: %t", r.ID, must[r.ID], mustNot[r.ID])
 		}
