@@ -29,7 +29,7 @@ func prJob(c *sandbox.Claims) {
 // nobody announced is known within two intervals of its issue, and what it signed too, at a fiftieth of the requests that the
 // instance takes.
 func TestIdentitiesAreKnownWithinTwoIntervalsAtThePaceOfThePublicInstance(t *testing.T) {
-	if raceDetector || testing.Short() {
+	if testing.Short() {
 		t.Skip("hundreds of thousands of entries")
 	}
 	t.Parallel()

@@ -87,7 +87,7 @@ func TestAWindowKilledAnywhereLosesNothing(t *testing.T) {
 		}
 	}
 	rounds := 60
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		rounds = 20
 	}
 	killed := 0
