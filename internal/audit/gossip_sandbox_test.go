@@ -165,37 +165,23 @@ func TestCheckpointsOfBundlesAreRelatedToTheTreeOfTheirLog(t *testing.T) {
 // nobody else sees, and of the true one where it is the monitor who is lied to.
 func TestASplitViewOfATiledLogIsFoundByGossip(t *testing.T) {
 	t.Parallel()
+	// bundled has a bundle carry the checkpoint of another tree of one size, and the log be followed at another.
+	bundled := func(at, followed uint64) func(t *testing.T, m *gossipMonitor) {
+		return func(t *testing.T, m *gossipMonitor) {
+			grow(t, m.world.Rekor2, at)
+			branch, err := m.world.Rekor2.Branch(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.bundle(t, branch)
+			grow(t, m.world.Rekor2, followed)
+			m.followShard(t)
+		}
+	}
 	lies := map[string]func(t *testing.T, m *gossipMonitor){
-		"the bundle's tree is smaller": func(t *testing.T, m *gossipMonitor) {
-			grow(t, m.world.Rekor2, 20)
-			branch, err := m.world.Rekor2.Branch(20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.bundle(t, branch)
-			grow(t, m.world.Rekor2, 40)
-			m.followShard(t)
-		},
-		"the bundle's tree is a whole subtree": func(t *testing.T, m *gossipMonitor) {
-			grow(t, m.world.Rekor2, 31)
-			branch, err := m.world.Rekor2.Branch(31)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.bundle(t, branch)
-			grow(t, m.world.Rekor2, 40)
-			m.followShard(t)
-		},
-		"the bundle's tree is as large": func(t *testing.T, m *gossipMonitor) {
-			grow(t, m.world.Rekor2, 20)
-			branch, err := m.world.Rekor2.Branch(20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.bundle(t, branch)
-			grow(t, m.world.Rekor2, 21)
-			m.followShard(t)
-		},
+		"the bundle's tree is smaller":         bundled(20, 40),
+		"the bundle's tree is a whole subtree": bundled(31, 40),
+		"the bundle's tree is as large":        bundled(20, 21),
 		"the bundle's tree is larger, until the log's is": func(t *testing.T, m *gossipMonitor) {
 			grow(t, m.world.Rekor2, 20)
 			branch, err := m.world.Rekor2.Branch(20)

@@ -219,24 +219,16 @@ func (db *DB) leafRows(ctx context.Context, where string, args ...any) ([]audit.
 	return all, rows.Err()
 }
 
-// filesOfLeaf lists the first few files whose attestations name an entry, or were made with a certificate that it shows.
+// filesOfLeaf lists the first few files of which an attestation, as the index serves it now or in GitHub's store, names an entry, or was
+// made with a certificate that it shows.
 func (db *DB) filesOfLeaf(ctx context.Context, origin, leafHash string) ([]audit.AttestedFile, error) {
-	rows, err := db.r.QueryContext(ctx, `SELECT p.index_name || '/' || p.name, f.filename, f.sha256 FROM files f JOIN pypi_projects p ON p.id = f.pypi_project_id
-		WHERE f.provenance_id IN (
+	rows, err := db.r.QueryContext(ctx, `SELECT DISTINCT p.index_name || '/' || p.name, f.filename, f.sha256 FROM provenances v JOIN files f ON f.id = v.file_id
+		JOIN pypi_projects p ON p.id = f.pypi_project_id WHERE (v.id = f.provenance_id OR v.github_bundle_id IS NOT NULL) AND v.id IN (
 			SELECT a.provenance_id FROM hits h JOIN logs l ON l.id = h.log_id JOIN attestations a ON a.certificate_id = h.certificate_id WHERE l.origin = ?1 AND h.leaf_hash = ?2
 			UNION SELECT a.provenance_id FROM entries e JOIN attestation_entries ae ON ae.entry_id = e.id JOIN attestations a ON a.id = ae.attestation_id WHERE e.origin = ?1 AND e.leaf_hash = ?2)
 		ORDER BY f.id LIMIT ?3`, origin, leafHash, shownFiles)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var files []audit.AttestedFile
-	for rows.Next() {
-		var f audit.AttestedFile
-		if err := rows.Scan(&f.PyPIProject, &f.File, &f.SHA256); err != nil {
-			return nil, err
-		}
-		files = append(files, f)
-	}
-	return files, rows.Err()
+	return scanFiles(rows)
 }

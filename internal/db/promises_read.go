@@ -63,6 +63,11 @@ func (db *DB) attestedFiles(ctx context.Context, certificateID int64) ([]audit.A
 	if err != nil {
 		return nil, err
 	}
+	return scanFiles(rows)
+}
+
+// scanFiles reads rows of an index project, a filename and a digest, and closes them.
+func scanFiles(rows *sql.Rows) ([]audit.AttestedFile, error) {
 	defer rows.Close()
 	var files []audit.AttestedFile
 	for rows.Next() {
