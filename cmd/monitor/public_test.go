@@ -29,7 +29,7 @@ func prJob(c *sandbox.Claims) {
 // nobody announced is known within two intervals of its issue, and what it signed too, at a fiftieth of the requests that the
 // instance takes.
 func TestIdentitiesAreKnownWithinTwoIntervalsAtThePaceOfThePublicInstance(t *testing.T) {
-	if testing.Short() {
+	if raceDetector || testing.Short() {
 		t.Skip("hundreds of thousands of entries")
 	}
 	t.Parallel()
@@ -64,6 +64,9 @@ func TestIdentitiesAreKnownWithinTwoIntervalsAtThePaceOfThePublicInstance(t *tes
 // TestTheBacklogOfWindowsIsWhatIsUnread has an index that does not know subjects, and a budget that is not enough for the windows
 // of the certificates in one run: what status says of each is what the log was truly asked for.
 func TestTheBacklogOfWindowsIsWhatIsUnread(t *testing.T) {
+	if raceDetector {
+		t.Skip("a minute of one goroutine after the other: tens of thousands of entries, and no matter of races")
+	}
 	t.Parallel()
 	const pace = 5
 	p := newPublicWorld(t, pace, 20*time.Minute)
@@ -155,6 +158,9 @@ func TestTheBacklogOfWindowsIsWhatIsUnread(t *testing.T) {
 // TestAFullTailThatFallsBehindSaysByHowMuch follows everything with a third of the requests that this takes: status says how many
 // entries are unread, to the entry, and that it becomes more.
 func TestAFullTailThatFallsBehindSaysByHowMuch(t *testing.T) {
+	if raceDetector {
+		t.Skip("a minute of one goroutine after the other: tens of thousands of entries, and no matter of races")
+	}
 	t.Parallel()
 	p := newPublicWorld(t, 30, time.Minute)
 	p.quietCT = true
