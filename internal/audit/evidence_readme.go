@@ -87,6 +87,8 @@ func (f *Folder) describe(p func(string, ...any), i int, a takenApart) {
 		p("    %s", oneLine(err.Error(), 300))
 		return
 	}
+	p("With other people's tools, as their documentation has it; versions differ:")
+	p("")
 	san, issuer := shellWord(oneLine(id.SAN, 1000)), shellWord(oneLine(id.Issuer, 300))
 	p("    cosign verify-blob-attestation --bundle %s.sigstore.json --new-bundle-format --trusted-root %s \\", name, rootName(0))
 	p("      --certificate-identity %s --certificate-oidc-issuer %s --type %s FILE", san, issuer, shellWord(oneLine(a.PredicateType, 300)))

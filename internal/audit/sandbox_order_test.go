@@ -46,7 +46,7 @@ func shuffled(files []json.RawMessage) []json.RawMessage {
 
 func TestFindingsDoNotDependOnTheOrderOfTheListing(t *testing.T) {
 	if raceDetector {
-		t.Skip("the order of facts is no matter of races, and the cases are tried one by one")
+		t.Skip("the order of facts is no matter of races, and the cases are tried elsewhere")
 	}
 	t.Parallel()
 	w, c := newWorld(t, 5, sandbox.OnnxLike)
@@ -85,7 +85,7 @@ var ofTheOrder = regexp.MustCompile(`\b([0-9a-f]{64}|[0-9]{3,}|ME[A-Za-z0-9+/]{8
 
 func TestFindingsDoNotDependOnTheOrderOfEvents(t *testing.T) {
 	if raceDetector {
-		t.Skip("the order of facts is no matter of races, and the cases are tried one by one")
+		t.Skip("the order of facts is no matter of races, and the cases are tried elsewhere")
 	}
 	t.Parallel()
 	found := make([]map[string]string, 2)
