@@ -21,6 +21,7 @@ import (
 // TestPromisesAreLookedUpOnceHoweverOftenItIsKilled kills the program at every place at which it looks up what CT logs
 // promised. What the record knows then is what it knows without disturbance, and no answer is asked for again.
 func TestPromisesAreLookedUpOnceHoweverOftenItIsKilled(t *testing.T) {
+	kills(t)
 	world, err := sandbox.New(sandbox.Options{TrustLogs: true})
 	if err != nil {
 		t.Fatal(err)

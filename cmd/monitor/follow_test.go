@@ -190,6 +190,7 @@ func (f follower) found(t *testing.T) map[uint64]string {
 // TestFollowerKilledAnywhereLosesNothing kills the program while it follows a growing log: at every failpoint, and at
 // random moments. Nothing may be lost, nothing be there twice, and the record must hold what it claims.
 func TestFollowerKilledAnywhereLosesNothing(t *testing.T) {
+	kills(t)
 	l := newTiledLog(t)
 	l.grow(t, 20_000)
 	f := newFollower(t, l)
@@ -198,7 +199,7 @@ func TestFollowerKilledAnywhereLosesNothing(t *testing.T) {
 	points := []string{"tlog/begun", "tlog/batch-committed", "tlog/batch-committed:2", "tlog/proven", "db/batch-uncommitted", "db/batch-uncommitted:2", "db/proof-uncommitted",
 		"db/findings-uncommitted", "audit/logs-settled"}
 	rounds := 240
-	if testing.Short() || raceDetector {
+	if testing.Short() {
 		rounds = 30
 	}
 	for i := range rounds {
@@ -381,5 +382,14 @@ func TestStaleLogIsStaleUntilItGrows(t *testing.T) {
 	l.grow(t, 10)
 	if out := run(); strings.Contains(out, "stale-log") {
 		t.Errorf("after it grew: %s", out)
+	}
+}
+
+// kills marks a test that kills the program at many places. With the race detector it is left out: where a kill leaves the
+// record is no matter of races, and each child takes ten times as long.
+func kills(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("it kills many processes; it is run without the race detector")
 	}
 }

@@ -63,6 +63,7 @@ var fullPoints = []string{
 // at each failpoint that it passes, once while the log lies, and at random moments. Nothing may be lost, nothing be there twice,
 // and the record must end as that of a run which nobody disturbed.
 func TestAFullTailKilledAnywhereLosesNothing(t *testing.T) {
+	kills(t)
 	world := fullWorld(t)
 	args := []string{"follow", "--once", "--log-level", "error"}
 	for _, p := range pointsOfAFullTail(t, world, args) {
@@ -73,7 +74,7 @@ func TestAFullTailKilledAnywhereLosesNothing(t *testing.T) {
 	f := newFullFolder(t, world)
 	random := mathrand.New(mathrand.NewPCG(7, 8))
 	rounds := 35
-	if testing.Short() || raceDetector {
+	if testing.Short() {
 		rounds = len(fullPoints) + 5
 	}
 	killed := 0

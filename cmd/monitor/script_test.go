@@ -50,6 +50,12 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: false,
 		RequireUniqueNames:  true,
 		Setup:               setupWorld,
+		Condition: func(name string) (bool, error) {
+			if name != "race" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			return raceDetector, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"case": caseCmd, "slack": slackCmd, "alerts-config": alertsConfigCmd, "requests": requestsCmd, "fetch": fetchCmd, "download": downloadCmd, "break": breakCmd, "mend": mendCmd,
 			"plant": plantCmd, "tell": tellCmd, "rotate": rotateCmd, "sql": sqlCmd, "branch": branchCmd,

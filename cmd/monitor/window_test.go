@@ -67,6 +67,7 @@ var windowArgs = []string{"window", "--from", "2026-11-02T09:05:00Z", "--to", "2
 // TestAWindowKilledAnywhereLosesNothing kills the program at each failpoint that reading a window passes, and at random moments,
 // has a log that lies among them, and compares with a run that nobody disturbed.
 func TestAWindowKilledAnywhereLosesNothing(t *testing.T) {
+	kills(t)
 	world, undisturbed := windowWorld(t)
 	if out, err := undisturbed.command(windowArgs...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -87,7 +88,7 @@ func TestAWindowKilledAnywhereLosesNothing(t *testing.T) {
 		}
 	}
 	rounds := 60
-	if testing.Short() || raceDetector {
+	if testing.Short() {
 		rounds = 20
 	}
 	killed := 0

@@ -255,15 +255,13 @@ func (u undisturbed) survive(t *testing.T, w *sandbox.World, kill func(with wiri
 }
 
 func TestKilledAtEveryFailpointEndsInTheSameRecord(t *testing.T) {
+	kills(t)
 	t.Parallel()
 	chapters(t, 11, func(t *testing.T, w *sandbox.World, u undisturbed) {
 		count := map[string]int{}
 		for _, name := range u.passed {
 			count[name]++
 			place := fmt.Sprintf("%s:%d", name, count[name])
-			if raceDetector && count[name] > 1 {
-				continue // where a crash leaves the record is no matter of races
-			}
 			t.Run(place, func(t *testing.T) {
 				repeats := u.survive(t, w, func(with wiring) {
 					if !ended(t, child(t, with, failpoint.EnvKill+"="+place)) {
@@ -283,6 +281,7 @@ func TestKilledAtEveryFailpointEndsInTheSameRecord(t *testing.T) {
 }
 
 func TestKilledAtRandomMomentsEndsInTheSameRecord(t *testing.T) {
+	kills(t)
 	t.Parallel()
 	const kills = 10 // a chapter
 	random := rand.New(rand.NewPCG(12, 12))
@@ -309,5 +308,14 @@ func TestKilledAtRandomMomentsEndsInTheSameRecord(t *testing.T) {
 	})
 	if killed == 0 {
 		t.Error("every process was faster than its killer")
+	}
+}
+
+// kills marks a test that kills the program at many places. With the race detector it is left out: where a kill leaves the
+// record is no matter of races, and each child takes ten times as long.
+func kills(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("it kills many processes; it is run without the race detector")
 	}
 }
