@@ -8,9 +8,9 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// Parts is a PEP 740 attestation taken apart for other people's tools. Nothing of it is verified.
+// Parts is a PEP 740 attestation, or that of a Sigstore bundle, taken apart for other people's tools. Nothing of it is verified.
 type Parts struct {
-	// Bundle is the Sigstore bundle v0.3, in canonical JSON (RFC 8785), that the attestation is another spelling of.
+	// Bundle is the Sigstore bundle, in canonical JSON (RFC 8785); that of PEP 740 is of v0.3, and the attestation another spelling of it.
 	Bundle []byte
 	// Statement is what was signed, PAE its pre-authentication encoding, over which Signature is.
 	Statement, PAE, Signature []byte
@@ -38,6 +38,20 @@ func TakeApart(raw []byte) (*Parts, error) {
 	if ev == nil {
 		return nil, errors.New("attestation: it cannot be read, see what verifying it says")
 	}
+	return ev.parts()
+}
+
+// TakeApartBundle takes a Sigstore bundle with a DSSE envelope apart, within the limits that it is verified in.
+func TakeApartBundle(raw []byte) (*Parts, error) {
+	r := &run{}
+	ev := r.parseBundle(raw)
+	if ev == nil || ev.envelope == nil || ev.certificate == nil {
+		return nil, errors.New("bundle: it holds no attestation with a certificate that can be read, see what verifying it says")
+	}
+	return ev.parts()
+}
+
+func (ev *evidence) parts() (*Parts, error) {
 	bundle, err := protojson.Marshal(ev.bundle)
 	if err != nil {
 		return nil, fmt.Errorf("writing an attestation as a bundle: %w", err)

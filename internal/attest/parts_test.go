@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rekoncile/rekoncile/internal/realdata"
 )
 
@@ -62,6 +64,11 @@ func TestRealAttestationsTakenApartAreBundles(t *testing.T) {
 		}
 		taken++
 		res := v.VerifyBundle(parts.Bundle, Artifact{})
+		if again, err := TakeApartBundle(parts.Bundle); err != nil {
+			t.Errorf("%s: its bundle: %v", s.name, err)
+		} else if diff := cmp.Diff(parts, again); diff != "" {
+			t.Errorf("%s: its bundle taken apart gives something else (-attestation +bundle):\n%s", s.name, diff)
+		}
 		if res.StatementSHA256 != as.StatementSHA256 || res.Certificate == nil || res.Certificate.SHA256 != as.Certificate.SHA256 || len(res.Entries) != len(as.Entries) {
 			t.Errorf("%s: the bundle is of something else", s.name)
 		}
@@ -100,6 +107,9 @@ func FuzzTakeApart(f *testing.F) {
 		}
 		if err == nil && len(parts.Bundle) == 0 {
 			t.Fatal("there is no bundle")
+		}
+		if whole, err := TakeApartBundle(raw); err == nil && (len(whole.Bundle) == 0 || len(whole.Certificate) == 0 || len(whole.PAE) == 0) {
+			t.Fatalf("a bundle was taken apart, and lacks something: %+v", whole)
 		}
 	})
 }

@@ -17,34 +17,62 @@ func (x *Explainer) file(f ExplainedFile) (Link, error) {
 	if err != nil {
 		return l, err
 	}
-	if document == nil {
-		return l.conclude(), nil
-	}
-	verified := x.Archive.Verifier.Document(document, f.File, f.SHA256)
-	if verified.Problem != "" {
-		l.check("provenance-document", LinkFailed, "it cannot be read: %s", verified.Problem)
-		return l.conclude(), nil
+	var verified []VerifiedAttestation
+	if document != nil {
+		of := x.Archive.Verifier.Document(document, f.File, f.SHA256)
+		if of.Problem != "" {
+			l.check("provenance-document", LinkFailed, "it cannot be read: %s", of.Problem)
+		}
+		verified = of.Attestations
 	}
 	policy := x.policyOf(x.Projects[f.Index+"/"+f.PyPIProject])
-	best, name := LinkFailed, ""
-	for _, at := range verified.Attestations {
-		link := x.attestation(f, at, policy)
-		if status := link.holds(); status == LinkOK && best != LinkOK || status == LinkUnknown && best == LinkFailed {
-			best, name = status, link.Name
-		}
-		l.hang(link)
+	var best bestLink
+	for _, at := range verified {
+		best.hang(&l, x.attestation(f, at, policy))
 	}
 	switch {
+	case document == nil:
 	case len(l.Links) == 0:
 		l.check("covered", LinkFailed, "the provenance document holds no attestation")
-	case best == LinkFailed:
-		l.check("covered", LinkFailed, "no attestation holds to the end of its chain")
-	case best == LinkUnknown:
-		l.check("covered", LinkUnknown, "attestation %s holds as far as can be told", name)
 	default:
-		l.check("covered", LinkOK, "attestation %s holds to the end of its chain", name)
+		l.check("covered", best.status(), "%s", best.says("no attestation holds to the end of its chain"))
+	}
+	if err := x.store(&l, f, policy, document != nil && best.status() == LinkOK); err != nil {
+		return l, err
 	}
 	return l.conclude(), nil
+}
+
+// bestLink is of several links the one that holds best.
+type bestLink struct {
+	holds LinkStatus // "" while there is none that does not fail
+	name  string
+}
+
+// hang hangs a link, and compares it.
+func (b *bestLink) hang(on *Link, link Link) {
+	if status := link.holds(); status == LinkOK && b.holds != LinkOK || status == LinkUnknown && b.holds == "" {
+		b.holds, b.name = status, link.Name
+	}
+	on.hang(link)
+}
+
+func (b *bestLink) status() LinkStatus {
+	if b.holds == "" {
+		return LinkFailed
+	}
+	return b.holds
+}
+
+// says says which one holds; none is what to say where none does.
+func (b *bestLink) says(none string) string {
+	switch b.holds {
+	case LinkOK:
+		return "attestation " + b.name + " holds to the end of its chain"
+	case LinkUnknown:
+		return "attestation " + b.name + " holds as far as can be told"
+	}
+	return none
 }
 
 // listed compares what the index lists with the file.
@@ -105,6 +133,13 @@ func (x *Explainer) document(l *Link, f ExplainedFile) ([]byte, error) {
 func (x *Explainer) attestation(f ExplainedFile, at VerifiedAttestation, policy chainPolicy) Link {
 	facts := at.Facts
 	l := Link{Kind: LinkAttestation, Name: fmt.Sprintf("%d of bundle %d: %s", facts.Index+1, facts.Bundle+1, predicateName(facts.PredicateType))}
+	x.attested(&l, f, at, policy)
+	return l.conclude()
+}
+
+// attested adds an attestation's checks, and what hangs on it. Of what GitHub itself signs no policy is asked.
+func (x *Explainer) attested(l *Link, f ExplainedFile, at VerifiedAttestation, policy chainPolicy) {
+	facts := at.Facts
 	own, entries, certificate := splitChecks(facts.Checks)
 	for _, c := range own {
 		l.add(c)
@@ -128,14 +163,15 @@ func (x *Explainer) attestation(f ExplainedFile, at VerifiedAttestation, policy 
 				c.promises(known)
 			}
 		}
-		c.hang(policy.file(f, facts))
+		if !facts.Release {
+			c.hang(policy.file(f, facts))
+		}
 		l.hang(c.conclude())
 	} else {
 		for _, check := range certificate {
 			l.add(check)
 		}
 	}
-	return l.conclude()
 }
 
 func certificateName(serial string, facts AttestationFacts) string {

@@ -43,8 +43,30 @@ type ExplainedFile struct {
 	Document      string          `json:"document_sha256,omitempty"`
 	DocumentSeen  time.Time       `json:"document_seen_at,omitzero"`
 
+	// Store is what GitHub's attestation store has of it; nil where it was never asked.
+	Store *ExplainedStore `json:"github_store,omitempty"`
+
 	Entries      []ExplainedEntry       `json:"entries,omitempty"`
 	Certificates []ExplainedCertificate `json:"certificates,omitempty"`
+}
+
+// ExplainedStore is what a repository's attestation store at GitHub has of a file.
+type ExplainedStore struct {
+	State     StoreState `json:"state,omitempty"` // "" while it has not answered
+	CheckedAt time.Time  `json:"checked_at,omitzero"`
+	// Failure describes the requests that failed since it last answered.
+	Failure string            `json:"failure,omitempty"`
+	Bundles []ExplainedBundle `json:"bundles,omitempty"`
+}
+
+// ExplainedBundle is a Sigstore bundle of the store, whose body is among the documents.
+type ExplainedBundle struct {
+	SHA256    string    `json:"sha256"`
+	FirstSeen time.Time `json:"first_seen_at"`
+	// LastSeen is when the store last listed it for the file, zero where another file's statement names this one too; GoneAt when
+	// it first did not any more.
+	LastSeen time.Time `json:"last_seen_at,omitzero"`
+	GoneAt   time.Time `json:"gone_at,omitzero"`
 }
 
 // ExplainedEntry is what the record found out of a log entry that an attestation names.

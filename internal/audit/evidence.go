@@ -68,12 +68,30 @@ type keptRoot struct {
 	Source string `json:"source"`
 }
 
-func rootName(i int) string          { return fmt.Sprintf("trusted_root-%d.json", i+1) }
-func documentName(sha string) string { return "provenance-" + sha[:min(len(sha), 16)] + ".json" }
-func leafName(hash string) string    { return "leaf-" + hash[:min(len(hash), 16)] + ".bin" }
-func attestationName(i int) string   { return fmt.Sprintf("attestation-%d", i+1) }
-func certificateFile(i int) string   { return fmt.Sprintf("certificate-%d.pem", i+1) }
-func entryName(i, k int) string      { return fmt.Sprintf("entry-%d-%d", i+1, k+1) }
+func rootName(i int) string        { return fmt.Sprintf("trusted_root-%d.json", i+1) }
+func leafName(hash string) string  { return "leaf-" + hash[:min(len(hash), 16)] + ".bin" }
+func attestationName(i int) string { return fmt.Sprintf("attestation-%d", i+1) }
+func certificateFile(i int) string { return fmt.Sprintf("certificate-%d.pem", i+1) }
+func entryName(i, k int) string    { return fmt.Sprintf("entry-%d-%d", i+1, k+1) }
+
+// documentName names a document by its digest: a bundle of GitHub's store, or what an index served.
+func (d Dossier) documentName(sha string) string {
+	short := sha[:min(len(sha), 16)]
+	if d.isBundle(sha) {
+		return "bundle-" + short + ".sigstore.json"
+	}
+	return "provenance-" + short + ".json"
+}
+
+// isBundle reports whether a document is a Sigstore bundle, and no provenance document.
+func (d Dossier) isBundle(sha string) bool {
+	if d.Finding != nil && slices.ContainsFunc(d.Finding.Evidence, func(e Evidence) bool { return e.Kind == "bundle" && e.SHA256 == sha }) {
+		return true
+	}
+	return slices.ContainsFunc(d.Files, func(f ExplainedFile) bool {
+		return f.Store != nil && slices.ContainsFunc(f.Store.Bundles, func(b ExplainedBundle) bool { return b.SHA256 == sha })
+	})
+}
 
 // Files are the folder's files by name, the manifest too. They follow from the folder alone.
 func (f *Folder) Files() (map[string][]byte, error) {
@@ -84,7 +102,7 @@ func (f *Folder) Files() (map[string][]byte, error) {
 		form.Roots = append(form.Roots, keptRoot{r.SHA256, r.Source})
 	}
 	for sha, body := range f.Documents {
-		files[documentName(sha)] = body
+		files[f.Dossier.documentName(sha)] = body
 	}
 	for hash, leaf := range f.Leaves {
 		files[leafName(hash)], form.Leaves[hash] = leaf.Body, leaf.Proof
@@ -104,7 +122,7 @@ func (f *Folder) Files() (map[string][]byte, error) {
 	}
 	var apart []takenApart
 	for _, sha := range form.Documents {
-		apart = takeApart(apart, sha, f.Documents[sha])
+		apart = f.takeApart(apart, sha)
 	}
 	for i, a := range apart {
 		if err := a.files(i, files); err != nil {
@@ -116,14 +134,21 @@ func (f *Folder) Files() (map[string][]byte, error) {
 	return files, nil
 }
 
-// takenApart is an attestation of a provenance document, in the order of the documents' digests.
+// takenApart is an attestation of a document, in the order of the documents' digests.
 type takenApart struct {
 	*attest.Parts
 	document string
 }
 
 // takeApart appends the attestations of a document. What cannot be read is in the document, and its verification says why.
-func takeApart(all []takenApart, sha string, body []byte) []takenApart {
+func (f *Folder) takeApart(all []takenApart, sha string) []takenApart {
+	body := f.Documents[sha]
+	if f.Dossier.isBundle(sha) {
+		if parts, err := attest.TakeApartBundle(body); err == nil {
+			all = append(all, takenApart{parts, sha})
+		}
+		return all
+	}
 	doc, err := attest.ParseProvenance(body)
 	if err != nil {
 		return all

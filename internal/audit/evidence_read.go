@@ -220,7 +220,7 @@ func folderOf(files map[string][]byte) (*Folder, error) {
 		f.Roots = append(f.Roots, TrustedRoot{SHA256: r.SHA256, Source: r.Source, Body: body})
 	}
 	for _, sha := range form.Documents {
-		body, err := named(files, documentName(sha), sha, digestOf)
+		body, err := named(files, form.documentName(sha), sha, digestOf)
 		if err != nil {
 			return nil, err
 		}

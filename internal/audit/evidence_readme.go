@@ -50,8 +50,11 @@ func (f *Folder) readme(apart []takenApart) []byte {
 	p("")
 	p("- `%s`: what was found, each link of the chain with its checks. `%s`: what it was made from.", explanationName, dossierName)
 	p("- `%s`: who may sign, as the explanation judges it. `trusted_root-N.json`, `%s`: whom it trusts.", policyName, authoritiesName)
-	p("- `provenance-….json`: provenance documents as the index served them (PEP 740).")
+	p("- `provenance-….json`: provenance documents as the index served them (PEP 740); `bundle-….sigstore.json`: Sigstore bundles as")
+	p("  GitHub's attestation store has them.")
 	p("- `leaf-….bin`: leaves of logs, byte for byte; `checkpoint-N.txt`: what the log of the N-th signed, after all of it was read.")
+	p("  Where `%s` has no proof of such a leaf, that it is in the tree of that checkpoint is its maker's word: who doubts it asks", dossierName)
+	p("  the log for an inclusion proof of its hash.")
 	p("- `attestation-N.*`: the attestations of these documents in order: as a Sigstore bundle, what was signed (`.statement.json`, and")
 	p("  `.pae` as it is signed) and the signature. `certificate-N.pem`: who signed. `entry-N-K.*`: the log's entry, the proof that")
 	p("  it is in there, and the signed checkpoint of the tree.")
@@ -74,7 +77,7 @@ func (f *Folder) describe(p func(string, ...any), i int, a takenApart) {
 	p("")
 	p("## Attestation %d", i+1)
 	p("")
-	p("Of `%s`. FILE is the file that it is about, under its own name.", documentName(a.document))
+	p("Of `%s`. FILE is the file that it is about, under its own name.", f.Dossier.documentName(a.document))
 	p("")
 	cert, err := x509.ParseCertificate(a.Certificate)
 	var id identity.Identity
@@ -93,8 +96,8 @@ func (f *Folder) describe(p func(string, ...any), i int, a takenApart) {
 	p("    cosign verify-blob-attestation --bundle %s.sigstore.json --new-bundle-format --trusted-root %s \\", name, rootName(0))
 	p("      --certificate-identity %s --certificate-oidc-issuer %s --type %s FILE", san, issuer, shellWord(oneLine(a.PredicateType, 300)))
 	p("    python -m sigstore verify identity --bundle %s.sigstore.json --cert-identity %s --cert-oidc-issuer %s FILE", name, san, issuer)
-	if repository := id.Repository(); repository != "" && id.Issuer == identity.GitHubActionsIssuer {
-		p("    pypi-attestations verify pypi --repository https://github.com/%s --provenance-file %s FILE", repository, documentName(a.document))
+	if repository := id.Repository(); repository != "" && id.Issuer == identity.GitHubActionsIssuer && !f.Dossier.isBundle(a.document) {
+		p("    pypi-attestations verify pypi --repository https://github.com/%s --provenance-file %s FILE", repository, f.Dossier.documentName(a.document))
 	}
 	for _, command := range gitHubAccepts(id, a.PredicateType, "FILE") {
 		p("    %s --bundle %s.sigstore.json", command, name)

@@ -29,24 +29,25 @@ func (db *DB) ExplainedFiles(ctx context.Context, want ExplainedFile) ([]audit.E
 
 // CertificateFiles returns files whose attestations were made with a certificate, by its TBS, as ExplainedFiles does.
 func (db *DB) CertificateFiles(ctx context.Context, tbs string) ([]audit.ExplainedFile, error) {
-	return db.explainedFiles(ctx, `f.provenance_id IN (SELECT a.provenance_id FROM attestations a JOIN certificates c ON c.id = a.certificate_id WHERE c.tbs_sha256 = ?1)`, tbs)
+	return db.explainedFiles(ctx, `f.id IN (SELECT v.file_id FROM certificates c JOIN attestations a ON a.certificate_id = c.id JOIN provenances v ON v.id = a.provenance_id
+		WHERE c.tbs_sha256 = ?1 AND (v.github_bundle_id IS NOT NULL OR v.id = f.provenance_id))`, tbs)
 }
 
 func (db *DB) explainedFiles(ctx context.Context, where string, args ...any) ([]audit.ExplainedFile, error) {
-	rows, err := db.r.QueryContext(ctx, `SELECT f.id, p.index_name, p.name FROM files f JOIN pypi_projects p ON p.id = f.pypi_project_id
+	rows, err := db.r.QueryContext(ctx, `SELECT f.id, p.id, p.index_name, p.name FROM files f JOIN pypi_projects p ON p.id = f.pypi_project_id
 		WHERE `+where+fmt.Sprintf(` ORDER BY f.id DESC LIMIT %d`, shownFiles), args...)
 	if err != nil {
 		return nil, fmt.Errorf("files to explain: %w", err)
 	}
 	defer rows.Close()
 	type place struct {
-		id          int64
+		id, project int64
 		index, name string
 	}
 	var found []place
 	for rows.Next() {
 		var p place
-		if err := rows.Scan(&p.id, &p.index, &p.name); err != nil {
+		if err := rows.Scan(&p.id, &p.project, &p.index, &p.name); err != nil {
 			return nil, fmt.Errorf("files to explain: %w", err)
 		}
 		found = append(found, p)
@@ -61,12 +62,16 @@ func (db *DB) explainedFiles(ctx context.Context, where string, args ...any) ([]
 			return nil, err
 		}
 		for _, f := range files {
-			x := explainedFile(f)
+			one := []audit.FileFacts{f}
+			if err := db.addStore(ctx, p.project, f.Version, one); err != nil {
+				return nil, err
+			}
+			x := explainedFile(one[0])
 			x.Index, x.PyPIProject = p.index, p.name
 			if x.Entries, err = db.explainedEntries(ctx, p.id); err != nil {
 				return nil, fmt.Errorf("entries of %s: %w", f.Filename, err)
 			}
-			if x.Certificates, err = db.explainedCertificates(ctx, `c.id IN (SELECT a.certificate_id FROM attestations a JOIN files f ON f.provenance_id = a.provenance_id WHERE f.id = ?)`, p.id); err != nil {
+			if x.Certificates, err = db.explainedCertificates(ctx, `c.id IN (SELECT a.certificate_id FROM files f JOIN provenances v ON `+documentsOf+` JOIN attestations a ON a.provenance_id = v.id WHERE f.id = ?)`, p.id); err != nil {
 				return nil, fmt.Errorf("certificates of %s: %w", f.Filename, err)
 			}
 			all = append(all, x)
@@ -82,15 +87,24 @@ func explainedFile(f audit.FileFacts) audit.ExplainedFile {
 	if d := f.Provenance.Document; d != nil {
 		x.Document, x.DocumentSeen = d.SHA256, d.LastSeen
 	}
+	if s := f.Store; s.State != "" || s.Failure != "" || len(s.Bundles) > 0 {
+		x.Store = &audit.ExplainedStore{State: s.State, CheckedAt: s.CheckedAt, Failure: s.Failure}
+		for _, b := range s.Bundles {
+			x.Store.Bundles = append(x.Store.Bundles, audit.ExplainedBundle{SHA256: b.SHA256, FirstSeen: b.FirstSeen, LastSeen: b.LastSeen, GoneAt: b.GoneAt})
+		}
+	}
 	return x
 }
 
-// explainedEntries returns what is known of the entries that the latest document of a file names.
+// documentsOf is of a file what the index serves with it now, and what GitHub's store has.
+const documentsOf = `(v.file_id = f.id AND (v.id = f.provenance_id OR v.github_bundle_id IS NOT NULL))`
+
+// explainedEntries returns what is known of the entries that the latest document of a file names, and its bundles in GitHub's store.
 func (db *DB) explainedEntries(ctx context.Context, fileID int64) ([]audit.ExplainedEntry, error) {
 	rows, err := db.r.QueryContext(ctx, `SELECT DISTINCT e.origin, e.tree_index, e.leaf_hash, k.entry_id IS NOT NULL, coalesce(k.outcome, ''), k.since, k.proof,
 		g.id IS NOT NULL, coalesce(g.outcome, ''),
 		EXISTS (SELECT 1 FROM logs l JOIN proven_ranges r ON r.log_id = l.id WHERE l.origin = e.origin AND r.from_index <= e.tree_index AND e.tree_index < r.to_index)
-		FROM files f JOIN attestations a ON a.provenance_id = f.provenance_id JOIN attestation_entries ae ON ae.attestation_id = a.id JOIN entries e ON e.id = ae.entry_id
+		FROM files f JOIN provenances v ON `+documentsOf+` JOIN attestations a ON a.provenance_id = v.id JOIN attestation_entries ae ON ae.attestation_id = a.id JOIN entries e ON e.id = ae.entry_id
 		LEFT JOIN entry_checks k ON k.entry_id = e.id AND k.global_index = ae.global_index AND k.integrated_at = coalesce(ae.integrated_at, 0)
 		LEFT JOIN gossip g ON g.id = ae.gossip_id WHERE f.id = ? ORDER BY e.origin, e.tree_index, e.leaf_hash`, fileID)
 	if err != nil {
