@@ -152,7 +152,7 @@ func (j *filing) signer(ctx context.Context, tx *sql.Tx, key signerKey) (int64, 
 	return id, err
 }
 
-// hashEntries takes from a batch of entries what they say was signed.
+// hashEntries takes from a batch of entries what they say was signed, and finds out what accounts for them.
 func hashEntries(ctx context.Context, tx *sql.Tx) (int, error) {
 	type entry struct {
 		id   int64
@@ -193,8 +193,11 @@ func hashEntries(ctx context.Context, tx *sql.Tx) (int, error) {
 	}); err != nil {
 		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE accounts SET account = 'due' WHERE account = 'new' AND entry_id <= ?`, batch[len(batch)-1].id)
-	return len(batch), err
+	ids := make([]int64, len(batch))
+	for i, e := range batch {
+		ids[i] = e.id
+	}
+	return len(batch), accountFor(ctx, tx, ids)
 }
 
 // accountOf is the account of entry a.entry_id, as the record has it: what names it, or else what it says was signed. A statement
@@ -216,9 +219,14 @@ func workOut(ctx context.Context, tx *sql.Tx) (int, error) {
 	if err != nil || len(batch) == 0 {
 		return 0, err
 	}
-	list, err := json.Marshal(batch)
+	return len(batch), accountFor(ctx, tx, batch)
+}
+
+// accountFor finds out what accounts for entries, whose certificates are filed and whose hashes are known.
+func accountFor(ctx context.Context, tx *sql.Tx, entries []int64) error {
+	list, err := json.Marshal(entries)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	for _, query := range []string{
 		`UPDATE accounts AS a SET account = ` + accountOf + ` WHERE entry_id IN (SELECT value FROM json_each(?1))`,
@@ -227,10 +235,10 @@ func workOut(ctx context.Context, tx *sql.Tx) (int, error) {
 			JOIN entry_certificates ec ON ec.entry_id = a.entry_id JOIN certificates c ON c.id = ec.certificate_id WHERE a.account IN ('open', 'partly')`,
 	} {
 		if _, err := tx.ExecContext(ctx, query, string(list)); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return len(batch), nil
+	return nil
 }
 
 // saveStatement keeps a statement that somebody showed. What it is about is known with it, and does not change.

@@ -103,7 +103,7 @@ func (db *DB) Close() error {
 // open makes a pool over the file.
 func open(path, mode string, params ...string) (*sql.DB, error) {
 	q := url.Values{"mode": {mode}, "_dqs": {"0"}, "_defensive": {"1"}}
-	q["_pragma"] = []string{"busy_timeout(10000)", "foreign_keys(1)", "synchronous(FULL)", "trusted_schema(0)", "journal_size_limit(67108864)"}
+	q["_pragma"] = []string{"busy_timeout(10000)", "foreign_keys(1)", "synchronous(FULL)", "trusted_schema(0)", "journal_size_limit(67108864)", "cache_size(-32768)"}
 	for _, p := range params {
 		values, err := url.ParseQuery(p)
 		if err != nil {
