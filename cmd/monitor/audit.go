@@ -227,10 +227,7 @@ func (p *pass) work(ctx context.Context, record *db.DB, targets []target, option
 		return answer, err
 	}
 	if gitHub != nil {
-		auditor.GitHub = gitHub
-		if p.cfg.GitHub.Runs {
-			auditor.Runs = gitHub
-		}
+		auditor.GitHub, auditor.Runs, auditor.AllRuns = gitHub, gitHub, p.cfg.GitHub.Runs
 	}
 	for _, t := range targets {
 		summary, err := auditor.Project(ctx, t.project, t.on, t.index, options)

@@ -178,3 +178,26 @@ func (s *scenario) eachOnce(t *testing.T, open []audit.Finding) {
 		t.Fatal(err)
 	}
 }
+
+// TestACancelledUploadIsInformationWithoutAToken has the runs of all certificates not be looked up, as without a token: that of a
+// job that signed what nothing accounts for is, and it alone.
+func TestACancelledUploadIsInformationWithoutAToken(t *testing.T) {
+	t.Parallel()
+	s := newTestScenario(t, 4711)
+	s.pass.cfg.GitHub.Runs = false
+	all := sandbox.Catalogue()
+	cases := slices.DeleteFunc(slices.Clone(all), func(c sandbox.Case) bool { return c.Name != "cancelled-upload" })
+	passes, err := s.play(t.Context(), cases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, f := range passes[len(passes)-1].answer.Findings {
+		if f.Rule == audit.UnaccountedEntry {
+			told = append(told, string(f.Severity))
+		}
+	}
+	if d := diff.Diff([]string{"info"}, told); d != "" {
+		t.Errorf("findings (-want +got):\n%s", d)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +56,9 @@ type year struct {
 	requests int64
 	// informed counts the findings that page nobody.
 	informed map[string]int
+	// books are what was signed, and log what the books say of each period.
+	books books
+	log   []string
 }
 
 func newYear(tb testing.TB, days int) *year {
@@ -70,7 +74,7 @@ func newYear(tb testing.TB, days int) *year {
 			policy.Grades = append(policy.Grades, g)
 		}
 	}
-	return &year{scenario: s, random: rand.New(rand.NewPCG(1, 2)), from: s.clock.Now(), days: days, informed: map[string]int{}}
+	return &year{scenario: s, random: rand.New(rand.NewPCG(1, 2)), from: s.clock.Now(), days: days, informed: map[string]int{}, books: books{}}
 }
 
 // environments are those of the rehearsals, each for a third of the period.
@@ -104,32 +108,33 @@ func (y *year) calendar() []event {
 		}
 		for range pushes {
 			when := hour()
-			add(at+when, work.Push)
-			add(at+when, func() error { return work.Scan("push") })
+			add(at+when, y.signed("ci", 1, 0, work.Push))
+			add(at+when, y.signed("scorecard", 1, 0, func() error { return work.Scan("push") }))
 		}
 		for range pulls {
 			number := 7000 + d
-			add(at+hour(), func() error { return work.Pull(number) })
+			add(at+hour(), y.signed("pr", 1, 0, func() error { return work.Pull(number) }))
 		}
 		switch d % 7 {
 		case 2:
-			add(at+hour(), func() error { return work.Build(fmt.Sprintf("refs/heads/try-%d", d), "workflow_dispatch", 5) })
+			add(at+hour(), y.signed("ci-dispatch", 1, 0, func() error { return work.Build(fmt.Sprintf("refs/heads/try-%d", d), "workflow_dispatch", 5) }))
 		case 5:
-			add(at+hour(), func() error { return work.Scan("schedule") })
+			add(at+hour(), y.signed("scorecard", 1, 0, func() error { return work.Scan("schedule") }))
 		case 6: // the night to Monday
 			y.monday(d/7, at+15*time.Hour+40*time.Minute, add)
 		}
 		// Rehearsals are once in a fortnight, and every third of the period has one.
 		if d%14 == 3 || d == y.days*2/3+1 {
 			environment := environments[d*len(environments)/y.days]
-			add(at+hour(), func() error { return work.Rehearse(environment, filesOfABuild) })
+			grade := map[string]string{"testpypi": "test-testpypi", "testpypi_onnxweekly": "test-testpypi_onnxweekly", "testpypi-weekly": "test-weekly"}[environment]
+			add(at+hour(), y.signed(grade, filesOfABuild+1, 0, func() error { return work.Rehearse(environment, filesOfABuild) }))
 		}
 	}
 	for i := range releases {
 		at := time.Duration(y.days*(2*i+1)/(2*releases))*day + 4*time.Hour
 		branch := fmt.Sprintf("refs/heads/rel-1.%d.0", 24+i)
-		add(at-day, func() error { return work.Build(branch, "push", 5) })
-		add(at, func() error { return work.Release(filesOfABuild) })
+		add(at-day, y.signed("ci", 1, 0, func() error { return work.Build(branch, "push", 5) }))
+		add(at, y.signed("release", filesOfABuild+1, 0, func() error { return work.Release(filesOfABuild) }))
 		add(at+2*day, func() error { return work.Purge(1) })
 	}
 	y.outages(add)
@@ -139,20 +144,21 @@ func (y *year) calendar() []event {
 
 // monday is a weekly build, now and then a push to the main branch cancels it, and somebody may run it again.
 func (y *year) monday(week int, at time.Duration, add func(time.Duration, func() error)) {
-	cancelled := func(attested, uploaded int) {
-		add(at, func() error { return y.work.CancelledWeekly(filesOfABuild, attested, uploaded) })
+	// A job makes one provenance of all files, and an attestation of each. What is for files that never arrived is open.
+	cancelled := func(attested, uploaded, open int) {
+		add(at, y.signed("weekly", attested+1, open, func() error { return y.work.CancelledWeekly(filesOfABuild, attested, uploaded) }))
 	}
 	switch week % 13 {
 	case 1: // before anything was attested file by file
-		cancelled(0, 0)
+		cancelled(0, 0, 1)
 	case 2: // in the middle of the upload, and run again
-		cancelled(filesOfABuild, 12)
-		add(at+3*time.Hour, func() error { return y.work.WeeklyAgain(filesOfABuild) })
+		cancelled(filesOfABuild, 12, 0)
+		add(at+3*time.Hour, y.signed("weekly", filesOfABuild+1, 0, func() error { return y.work.WeeklyAgain(filesOfABuild) }))
 	case 7: // in the middle of the upload, for good
-		cancelled(filesOfABuild, 20)
+		cancelled(filesOfABuild, 20, filesOfABuild-20+1)
 	case 9: // before it began
 	default:
-		add(at, func() error { return y.work.Weekly(filesOfABuild) })
+		add(at, y.signed("weekly", filesOfABuild+1, 0, func() error { return y.work.Weekly(filesOfABuild) }))
 	}
 }
 
@@ -268,6 +274,7 @@ func (y *year) check(tb testing.TB) {
 	if states[audit.CertificateAccounted] < y.days {
 		tb.Errorf("certificates: %v", states)
 	}
+	y.balanced(tb, record)
 	if _, err := record.Fsck(tb.Context(), func(problem string) { tb.Errorf("fsck: %s", problem) }); err != nil {
 		tb.Fatal(err)
 	}
@@ -279,6 +286,6 @@ func (y *year) String() string {
 	if info, err := os.Stat(y.scenario.pass.cfg.Database); err == nil {
 		size = info.Size()
 	}
-	return fmt.Sprintf("%d days: %d passes, %d requests; %d entries in Rekor v1, %d certificates in CT; a record of %d MB; informed of %v", y.days, y.passes, y.requests,
-		y.world.Rekor.Size(), y.world.CT.Size(), size>>20, y.informed)
+	return fmt.Sprintf("%d days: %d passes, %d requests; %d entries in Rekor v1, %d certificates in CT; a record of %d MB; informed of %v; %s", y.days, y.passes, y.requests,
+		y.world.Rekor.Size(), y.world.CT.Size(), size>>20, y.informed, strings.Join(y.log, "; "))
 }

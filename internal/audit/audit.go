@@ -41,8 +41,10 @@ type Auditor struct {
 	PyPI  PyPI
 	// GitHub is whose attestation stores are read; nil reads none, and what only they could tell stays unknown.
 	GitHub GitHub
-	// Runs is where the workflow runs that certificates name are looked up; nil looks none up. It needs GitHub.
+	// Runs is where the workflow runs that certificates name are looked up; nil looks none up. It needs GitHub. Of a job that signed
+	// what nothing accounts for it is asked in any case, and of all others where AllRuns is set.
 	Runs     WorkflowRuns
+	AllRuns  bool
 	Verifier *Verifier
 	Rules    RuleSet
 	Clock    clock.Clock

@@ -42,8 +42,9 @@ type RunFacts struct {
 
 // RunStore is the record as corroborating certificates uses it.
 type RunStore interface {
-	// DueRuns lists the runs that certificates of a repository name and that are due to be looked up, the newest first.
-	DueRuns(ctx context.Context, now time.Time, repository string, limit int) ([]RunFacts, error)
+	// DueRuns lists the runs that certificates of a repository name and that are due to be looked up, the newest first: all of them,
+	// or those of jobs of which some entry is not accounted for.
+	DueRuns(ctx context.Context, now time.Time, repository string, all bool, limit int) ([]RunFacts, error)
 	// SaveRun stores what GitHub shows of a run, nil where it says that there is none. A zero due is never again.
 	SaveRun(ctx context.Context, now time.Time, url string, r *github.Run, due time.Time) error
 	// RunFailed notes that GitHub did not answer.
@@ -55,7 +56,7 @@ type RunStore interface {
 // runs looks up the workflow runs that certificates name, as far as they are due, and as GitHub lets it.
 func (c *collector) runs(ctx context.Context) error {
 	for failures := 0; failures < maxStoreFailures && c.summary.GitHub.Again.IsZero(); {
-		due, err := c.Store.DueRuns(ctx, c.Clock.Now(), c.repository, page)
+		due, err := c.Store.DueRuns(ctx, c.Clock.Now(), c.repository, c.AllRuns, page)
 		if err != nil || len(due) == 0 {
 			return err
 		}

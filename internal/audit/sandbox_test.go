@@ -32,7 +32,7 @@ type wiring struct {
 	// own instance.
 	GitHub     string
 	GitHubRoot []byte
-	// Runs looks up workflow runs there too.
+	// Runs looks up all workflow runs there too.
 	Runs bool
 	Now  time.Time
 	// Unconfirmed leaves the policy's repository ids as the preset has them.
@@ -104,10 +104,7 @@ func wire(ctx context.Context, w wiring, c *clock.Simulated) (*monitor, error) {
 	}
 	if w.GitHub != "" {
 		client := github.NewClient(client, client, github.Options{API: w.GitHub, Clock: c})
-		m.auditor.GitHub = client
-		if w.Runs {
-			m.auditor.Runs = client
-		}
+		m.auditor.GitHub, m.auditor.Runs, m.auditor.AllRuns = client, client, w.Runs
 	}
 	return m, nil
 }

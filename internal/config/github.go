@@ -44,7 +44,7 @@ type rawGitHub struct {
 	TokenFile    pathText   `yaml:"token_file" jsonschema_description:"Path of a file that holds a token, which needs no scope for public repositories. Without one, GitHub answers 60 requests an hour. Either this or token."`
 	Token        secretText `yaml:"token" jsonschema_description:"The environment variable that holds the token, as \"${VARIABLE}\". Either this or token_file."`
 	Attestations switchText `yaml:"attestations" jsonschema_description:"Whether the repositories' attestation stores are read: on or off; on by default."`
-	Runs         switchText `yaml:"runs" jsonschema_description:"Whether the workflow runs that certificates name are looked up: on or off; off by default. Needs a token."`
+	Runs         switchText `yaml:"runs" jsonschema_description:"Whether the workflow runs that all certificates name are looked up: on or off; off by default. Needs a token. The run of a job that signed what nothing accounts for is looked up in any case."`
 }
 
 // parse returns whether a switch is on, if it is either.

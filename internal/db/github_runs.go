@@ -27,14 +27,15 @@ func runBounds(repository string) (from, to string) {
 }
 
 // DueRuns implements audit.RunStore. Several certificates of one run are one question.
-func (db *DB) DueRuns(ctx context.Context, now time.Time, repository string, limit int) ([]audit.RunFacts, error) {
+func (db *DB) DueRuns(ctx context.Context, now time.Time, repository string, all bool, limit int) ([]audit.RunFacts, error) {
 	from, to := runBounds(repository)
-	var all []audit.RunFacts
+	var due []audit.RunFacts
 	err := db.eachRun(ctx, func(f audit.RunFacts) error {
-		all = append(all, f)
+		due = append(due, f)
 		return nil
-	}, runsOf+`AND (r.url IS NULL OR r.due_at <= ?3) GROUP BY run ORDER BY max(c.not_before) DESC, run LIMIT ?4`, from, to, micros(now), limit)
-	return all, err
+	}, runsOf+`AND (r.url IS NULL OR r.due_at <= ?3) AND (?4 OR c.job_id IN (SELECT job_id FROM open_entries))
+		GROUP BY run ORDER BY max(c.not_before) DESC, run LIMIT ?5`, from, to, micros(now), all, limit)
+	return due, err
 }
 
 // Runs implements audit.RunStore.
