@@ -26,6 +26,7 @@ const module = "github.com/rekoncile/rekoncile"
 // that it shares no mistake with what it tests.
 var layers = [][]string{
 	{"configs", "internal/clock", "internal/failpoint", "internal/identity", "internal/realdata", "internal/sandbox", "internal/strictjson"},
+	{"internal/schedule"},
 	{"internal/config", "internal/fetch", "internal/tlog"},
 	{"internal/tlog/tiles"},
 	{"internal/attest", "internal/ctlog", "internal/github", "internal/pypi", "internal/rekor", "internal/trust", "internal/tlog/tiles/tilestest"},

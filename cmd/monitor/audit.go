@@ -147,7 +147,11 @@ func (p *pass) run(ctx context.Context, job string) (_ *passAnswer, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
+	return p.noted(ctx, record, job, targets, options)
+}
 
+// noted makes the pass over a record that is taken, and keeps the diary.
+func (p *pass) noted(ctx context.Context, record *db.DB, job string, targets []target, options audit.Options) (*passAnswer, error) {
 	id, err := record.StartRun(ctx, p.app.clock.Now(), job, buildVersion().Version, p.cfg.Hash())
 	if err != nil {
 		return nil, err

@@ -64,12 +64,12 @@ func TestBadFiles(t *testing.T) {
 		{
 			name:   "unknown key without a neighbour",
 			before: `verbosity: 3`,
-			want:   []string{`monitor.yaml:1:1: verbosity: unknown key; the keys here are database, trust, indexes, contact, allow_http, budgets, recheck_after, logs, github, projects, rules, alerts`},
+			want:   []string{`monitor.yaml:1:1: verbosity: unknown key; the keys here are database, trust, indexes, contact, allow_http, budgets, recheck_after, logs, github, projects, rules, schedules, listen, alerts`},
 		},
 		{
 			name:   "unknown key with a line break",
 			before: `"a\nb": 3`,
-			want:   []string{`monitor.yaml:1:1: ["a\nb"]: unknown key; the keys here are database, trust, indexes, contact, allow_http, budgets, recheck_after, logs, github, projects, rules, alerts`},
+			want:   []string{`monitor.yaml:1:1: ["a\nb"]: unknown key; the keys here are database, trust, indexes, contact, allow_http, budgets, recheck_after, logs, github, projects, rules, schedules, listen, alerts`},
 		},
 		{
 			name:  "unknown key far below",
@@ -78,13 +78,23 @@ func TestBadFiles(t *testing.T) {
 		},
 		{
 			name:   "key of a later version",
-			before: `listen: 127.0.0.1:8080`,
-			want:   []string{`monitor.yaml:1:1: listen: this version does not have this key yet; remove it`},
+			before: `retention: {runs: 400d}`,
+			want:   []string{`monitor.yaml:1:1: retention: this version does not have this key yet; remove it`},
 		},
 		{
 			name:   "key of a later version below",
-			before: `report: {dir: x}`,
-			want:   []string{`monitor.yaml:1:1: report: this version does not have this key yet; remove it`},
+			before: `schedules: {report: "@weekly"}`,
+			want:   []string{`monitor.yaml:1:13: schedules.report: this version does not have this key yet; remove it`},
+		},
+		{
+			name: "no schedule and no address",
+			before: `schedules: {follow: "@every 1s", audit: "CRON_TZ=Europe/Berlin 0 8 * * *"}
+listen: "8080"`,
+			want: []string{
+				`monitor.yaml:1:21: schedules.follow: "@every 1s": that is more often than every 10s; write "17 * * * *" for 17 minutes past every hour, or "@every 5m"`,
+				`monitor.yaml:1:41: schedules.audit: "CRON_TZ=Europe/Berlin 0 8 * * *": schedules are in UTC: leave the time zone out; write "17 * * * *" for 17 minutes past every hour, or "@every 5m"`,
+				`monitor.yaml:2:9: listen: "8080" is not HOST:PORT; write 127.0.0.1:8080, or off`,
+			},
 		},
 		{
 			name: "key given twice",

@@ -57,6 +57,10 @@ type Config struct {
 	Projects []Project
 	// Rules are what was set for each rule, by rule id; a rule that is not here has its defaults.
 	Rules map[string]RuleSetting
+	// Schedules say when the daemon does what.
+	Schedules Schedules
+	// Listen is where the daemon answers for its health, HOST:PORT; "" for nowhere.
+	Listen string
 	// Alerts are the channels that findings are sent through.
 	Alerts Alerts
 }

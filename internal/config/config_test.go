@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekoncile/rekoncile/internal/identity"
+	"github.com/rekoncile/rekoncile/internal/schedule"
 )
 
 func severities() []string { return []string{"critical", "high", "medium", "low", "info"} }
@@ -56,6 +57,8 @@ func TestNoFileIsTheONNXPreset(t *testing.T) {
 		Budgets:      map[string]Budget{"pypi.org": {60, time.Minute}, "test.pypi.org": {60, time.Minute}, "rekor.sigstore.dev": {60, time.Minute}, "ctfe.sigstore.dev": {60, time.Minute}, "api.github.com": {60, time.Hour}},
 		GitHub:       GitHub{API: "https://api.github.com", Blobs: []string{"*.blob.core.windows.net"}, Attestations: true},
 		RecheckAfter: 168 * time.Hour,
+		Schedules:    Schedules{Follow: schedule.Must("@every 5m"), Audit: schedule.Must("17 * * * *")},
+		Listen:       "127.0.0.1:8080",
 		Logs:         Logs{Start: LogStart{Head: true}, CT: true, RekorV1: "indexed", RekorV2: true},
 		Rules:        map[string]RuleSetting{},
 		Projects: []Project{{

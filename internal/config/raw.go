@@ -23,6 +23,8 @@ type rawConfig struct {
 	GitHub       *rawGitHub        `yaml:"github" jsonschema_description:"How GitHub's attestation store is read."`
 	Projects     []rawProject      `yaml:"projects" jsonschema:"required,minItems=1" example:"projects: [{name: …, pypi: […], repository: {…}, grades: […]}]" jsonschema_description:"The software projects to watch."`
 	Rules        entries[rawRule]  `yaml:"rules" jsonschema_description:"What is changed about rules, by rule id."`
+	Schedules    *rawSchedules     `yaml:"schedules" jsonschema_description:"When monitor run does what."`
+	Listen       listenText        `yaml:"listen" jsonschema_description:"Where monitor run answers for its health, as HOST:PORT, or off; 127.0.0.1:8080 by default."`
 	Alerts       *rawAlerts        `yaml:"alerts" jsonschema_description:"The channels that findings are sent through."`
 }
 
@@ -110,7 +112,7 @@ type rawRule struct {
 // isLater tells whether a key is of the design but not of this version. The path has no indices.
 func isLater(path string) bool {
 	switch path {
-	case "schedules", "report", "listen", "retention":
+	case "schedules.report", "schedules.backup", "schedules.trust", "report", "retention":
 		return true
 	}
 	return false

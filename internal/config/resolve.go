@@ -75,6 +75,7 @@ func (r *resolver) config(raw *rawConfig) *Config {
 	for _, project := range raw.Projects {
 		c.Projects = append(c.Projects, r.project(project))
 	}
+	c.Schedules, c.Listen = r.schedules(raw.Schedules), raw.Listen.parse(r.reporter)
 	r.ruleSettings = c.Rules
 	c.Alerts = r.alerts(raw.Alerts, c.AllowHTTP)
 	return c

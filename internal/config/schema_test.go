@@ -62,6 +62,8 @@ func (fingerprintText) JSONSchema() *jsonschema.Schema { return pattern(fingerpr
 func (witnessText) JSONSchema() *jsonschema.Schema     { return pattern(witnessPattern) }
 func (rekor1Text) JSONSchema() *jsonschema.Schema      { return oneOf(RekorV1Modes()...) }
 func (blobText) JSONSchema() *jsonschema.Schema        { return pattern(blobPattern) }
+func (scheduleText) JSONSchema() *jsonschema.Schema    { return pattern(`^[^=]+$`) }
+func (listenText) JSONSchema() *jsonschema.Schema      { return pattern(`^(off|.+:[0-9]+)$`) }
 func (switchText) JSONSchema() *jsonschema.Schema      { return oneOf(switchOn, switchOff) }
 func (modeText) JSONSchema() *jsonschema.Schema        { return oneOf(modeFollow, modeOff) }
 func (logKindText) JSONSchema() *jsonschema.Schema     { return oneOf(LogKinds()...) }
@@ -178,9 +180,9 @@ func TestSchemaDescribesAndClosesEveryObject(t *testing.T) {
 	}
 	walk("", schema)
 	// The file itself, trust, indexes, logs, rekor_v1, rekor_v2, each log, github, projects, repository, also_watch, builders,
-	// claims, grades, three kinds of since, expect, rules, alerts and slack, channels with their six kinds and quiet hours.
-	if objects != 29 {
-		t.Errorf("the schema has %d objects with keys, not 29", objects)
+	// claims, grades, three kinds of since, expect, rules, schedules, alerts and slack, channels with their six kinds and quiet hours.
+	if objects != 30 {
+		t.Errorf("the schema has %d objects with keys, not 30", objects)
 	}
 }
 

@@ -26,7 +26,9 @@ type shownConfig struct {
 	Logs         shownLogs             `yaml:"logs"`
 	GitHub       shownGitHub           `yaml:"github"`
 	shownPolicy  `yaml:",inline"`
-	Alerts       *shownAlerts `yaml:"alerts,omitempty"`
+	Schedules    shownSchedules `yaml:"schedules"`
+	Listen       string         `yaml:"listen"`
+	Alerts       *shownAlerts   `yaml:"alerts,omitempty"`
 }
 
 // shownPolicy is the part of the configuration that findings depend on.
@@ -102,6 +104,8 @@ func (c *Config) YAML() ([]byte, error) {
 		Logs:         showLogs(c.Logs),
 		GitHub:       showGitHub(c.GitHub),
 		shownPolicy:  c.policy(),
+		Schedules:    showSchedules(c.Schedules),
+		Listen:       showListen(c.Listen),
 		Alerts:       showAlerts(c.Alerts),
 	}
 	for _, t := range c.Trust {

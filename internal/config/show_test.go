@@ -103,6 +103,10 @@ projects:
     environment: pypi
     runner: github-hosted
     publishes: [pypi/widget]
+schedules:
+  follow: '@every 5m'
+  audit: 17 * * * *
+listen: 127.0.0.1:8080
 alerts:
   slack:
     webhook_file: /etc/rekoncile/hook
