@@ -158,6 +158,12 @@ type Ack struct {
 	Until *time.Time `json:"until,omitempty"`
 }
 
+// expired reports whether an acknowledgement has ended.
+func (a *Ack) expired(now time.Time) bool { return a.Until != nil && !now.Before(*a.Until) }
+
+// ackExpired is why an acknowledgement that has ended is taken back.
+const ackExpired = "the acknowledgement expired"
+
 // Key is the stable name of rule and subject.
 func Key(rule string, s Subject) string { return rule + "|" + s.String() }
 

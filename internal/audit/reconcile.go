@@ -71,9 +71,9 @@ func transition(was Finding, known bool, f Finding, now time.Time) (Change, bool
 	f.Status, f.OpenedAt, f.Ack = was.Status, was.OpenedAt, was.Ack
 	if was.Status == Acknowledged {
 		switch {
-		case was.Ack != nil && was.Ack.Until != nil && !now.Before(*was.Ack.Until):
+		case was.Ack != nil && was.Ack.expired(now):
 			f.Status, f.Ack = Open, nil
-			return Change{Transition: AckWithdrawn, Finding: f, Why: "the acknowledgement expired"}, true
+			return Change{Transition: AckWithdrawn, Finding: f, Why: ackExpired}, true
 		case was.Summary != f.Summary || f.Severity.Rank() < was.Severity.Rank():
 			f.Status, f.Ack = Open, nil
 			return Change{Transition: AckWithdrawn, Finding: f, Why: "what was acknowledged has changed"}, true

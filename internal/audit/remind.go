@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Heard is what people were told of an open finding last, and how often they were reminded since.
+// Heard is what people were told of a finding last that is not resolved, and how often they were reminded since.
 type Heard struct {
 	Finding Finding
 	// At is when they were told last, Reminders how often since it was opened, reopened, escalated or no longer acknowledged.
@@ -31,12 +31,17 @@ func RemindAfter(s Severity, reminders int) time.Duration {
 	return intervals[min(reminders, len(intervals)-1)]
 }
 
-// Remind decides which findings people are reminded of. It is pure; an acknowledged finding is left in peace until its
-// acknowledgement ends, which the next look at its subject notices.
+// Remind decides which findings people are reminded of, and whose acknowledgements have expired. It is pure; an acknowledged finding
+// is left in peace until then.
 func Remind(heard []Heard, now time.Time) []Change {
 	var changes []Change
 	for _, h := range heard {
 		f := h.Finding
+		if f.Status == Acknowledged && f.Ack != nil && f.Ack.expired(now) {
+			f.Status, f.Ack = Open, nil
+			changes = append(changes, Change{Transition: AckWithdrawn, Finding: f, Why: ackExpired})
+			continue
+		}
 		after := RemindAfter(f.Severity, h.Reminders)
 		if f.Status != Open || after == 0 || now.Before(h.At.Add(after)) {
 			continue

@@ -34,3 +34,16 @@ func TestRemindersGrowRarer(t *testing.T) {
 		t.Errorf("acknowledged: %+v", changes)
 	}
 }
+
+func TestAnAcknowledgementThatExpiresIsTakenBackAtOnce(t *testing.T) {
+	until := noon.Add(48 * time.Hour)
+	f := Finding{ID: "f-1", Severity: Low, Status: Acknowledged, Ack: &Ack{By: "alice", Why: "known", At: noon, Until: &until}}
+	if changes := Remind([]Heard{{Finding: f, At: noon}}, until.Add(-time.Second)); len(changes) != 0 {
+		t.Errorf("a second before: %+v", changes)
+	}
+	want := f
+	want.Status, want.Ack = Open, nil
+	if diff := cmp.Diff([]Change{{Transition: AckWithdrawn, Finding: want, Why: "the acknowledgement expired"}}, Remind([]Heard{{Finding: f, At: noon}}, until)); diff != "" {
+		t.Errorf("when it expires (-want +got):\n%s", diff)
+	}
+}

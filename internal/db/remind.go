@@ -10,7 +10,7 @@ import (
 	"github.com/rekoncile/rekoncile/internal/failpoint"
 )
 
-// Remind writes the reminders that are due, each with its outbox rows, and returns them. The findings are read and the
+// Remind writes the reminders that are due, and the ends of acknowledgements, each with its outbox rows, and returns them. The findings are read and the
 // reminders written in one transaction, so that nobody is reminded of what was acknowledged meanwhile.
 func (db *DB) Remind(ctx context.Context, now time.Time, channels []string) ([]audit.Change, error) {
 	var changes []audit.Change
@@ -31,13 +31,13 @@ func (db *DB) Remind(ctx context.Context, now time.Time, channels []string) ([]a
 	return changes, err
 }
 
-// heardOf is what people were told last of each open finding. What is not announced does not count.
+// heardOf is what people were told last of each finding that is not resolved. What is not announced does not count.
 func heardOf(ctx context.Context, tx *sql.Tx) ([]audit.Heard, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT f.body, f.last_seen_at,
 			(SELECT max(e.at) FROM finding_events e WHERE e.finding_id = f.id AND e.transition NOT IN ('updated', 'eased')),
 			(SELECT count(*) FROM finding_events e WHERE e.finding_id = f.id AND e.transition = 'reminded' AND e.id > (SELECT max(b.id) FROM finding_events b
 				WHERE b.finding_id = f.id AND b.transition IN ('opened', 'reopened', 'escalated', 'unacknowledged')))
-		FROM findings f WHERE f.status = 'open' ORDER BY f.id`)
+		FROM findings f WHERE f.status IN ('open', 'acknowledged') ORDER BY f.id`)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,19 @@ func TestRemindersAreWrittenOnceAndForEveryChannel(t *testing.T) {
 	if at := look(0, 24*5); len(at) != 2 || at[0] != 24 || at[1] != 24*4 {
 		t.Errorf("reminded at %v", at)
 	}
+	until := hour(24 * 5)
+	if _, err := db.Acknowledge(ctx, low.ID, audit.Ack{By: "bob", Why: "later", At: hour(24 * 4), Until: &until}, channels); err != nil {
+		t.Fatal(err)
+	}
+	if changes, err := db.Remind(ctx, until, channels); err != nil || len(changes) != 1 || changes[0].Transition != audit.AckWithdrawn || changes[0].Finding.ID != low.ID {
+		t.Errorf("an acknowledgement that expired: %+v, %v", changes, err)
+	}
+	if f, err := db.Finding(ctx, low.ID); err != nil || f.Status != audit.Open || f.Ack != nil {
+		t.Errorf("the finding is %+v, %v", f, err)
+	}
+	if changes, err := db.Remind(ctx, until, channels); err != nil || len(changes) != 0 {
+		t.Errorf("once more: %+v, %v", changes, err)
+	}
 	id := high.ID
 	if _, err := db.Acknowledge(ctx, id, audit.Ack{By: "alice", Why: "known", At: hour(24 * 5)}, channels); err != nil {
 		t.Fatal(err)
@@ -46,8 +59,8 @@ func TestRemindersAreWrittenOnceAndForEveryChannel(t *testing.T) {
 	if at := look(24*60, 24*62); len(at) != 1 || at[0] != 24*61 {
 		t.Errorf("reminded at %v: it begins anew", at)
 	}
-	// 2 opened and, of a: 3 reminders, the acknowledgement and its end; each on 2 channels.
-	if got := count(t, db, "outbox"); got != 2*7 {
+	// 2 opened; of a: 3 reminders, the acknowledgement and its end; of b: its acknowledgement and that one's end; each on 2 channels.
+	if got := count(t, db, "outbox"); got != 2*9 {
 		t.Errorf("%d rows in the outbox", got)
 	}
 	if problems := fsckProblems(t, db); len(problems) != 0 {
