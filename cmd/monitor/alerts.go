@@ -72,6 +72,12 @@ func (a *app) channel(c config.Channel, client *http.Client) (notify.Channel, er
 			return nil, err
 		}
 		return notify.NewIssues(c.Name, c.GitHub.Repository, token, c.GitHub.API, client), nil
+	case c.Teams != nil:
+		address, err := c.Teams.URL.Read()
+		if err != nil {
+			return nil, err
+		}
+		return notify.NewTeams(c.Name, address, client)
 	case c.Service != nil:
 		address, err := c.Service.URL.Read()
 		if err != nil {

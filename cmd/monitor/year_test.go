@@ -134,7 +134,7 @@ func (y *year) calendar() []event {
 		at := time.Duration(y.days*(2*i+1)/(2*releases))*day + 4*time.Hour
 		branch := fmt.Sprintf("refs/heads/rel-1.%d.0", 24+i)
 		add(at-day, y.signed("ci", 1, 0, func() error { return work.Build(branch, "push", 5) }))
-		add(at, y.signed("release", filesOfABuild+1, 0, func() error { return work.Release(filesOfABuild) }))
+		add(at, y.signed("release", filesOfABuild+1, 0, y.published(filesOfABuild, func() error { return work.Release(filesOfABuild) })))
 		add(at+2*day, func() error { return work.Purge(1) })
 	}
 	y.outages(add)
@@ -146,19 +146,19 @@ func (y *year) calendar() []event {
 func (y *year) monday(week int, at time.Duration, add func(time.Duration, func() error)) {
 	// A job makes one provenance of all files, and an attestation of each. What is for files that never arrived is open.
 	cancelled := func(attested, uploaded, open int) {
-		add(at, y.signed("weekly", attested+1, open, func() error { return y.work.CancelledWeekly(filesOfABuild, attested, uploaded) }))
+		add(at, y.signed("weekly", attested+1, open, y.published(uploaded, func() error { return y.work.CancelledWeekly(filesOfABuild, attested, uploaded) })))
 	}
 	switch week % 13 {
 	case 1: // before anything was attested file by file
 		cancelled(0, 0, 1)
 	case 2: // in the middle of the upload, and run again
 		cancelled(filesOfABuild, 12, 0)
-		add(at+3*time.Hour, y.signed("weekly", filesOfABuild+1, 0, func() error { return y.work.WeeklyAgain(filesOfABuild) }))
+		add(at+3*time.Hour, y.signed("weekly", filesOfABuild+1, 0, y.published(filesOfABuild-12, func() error { return y.work.WeeklyAgain(filesOfABuild) })))
 	case 7: // in the middle of the upload, for good
 		cancelled(filesOfABuild, 20, filesOfABuild-20+1)
 	case 9: // before it began
 	default:
-		add(at, y.signed("weekly", filesOfABuild+1, 0, func() error { return y.work.Weekly(filesOfABuild) }))
+		add(at, y.signed("weekly", filesOfABuild+1, 0, y.published(filesOfABuild, func() error { return y.work.Weekly(filesOfABuild) })))
 	}
 }
 

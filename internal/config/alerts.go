@@ -24,6 +24,7 @@ type Channel struct {
 	Webhook *Webhook
 	Email   *Email
 	GitHub  *GitHubIssues
+	Teams   *Teams
 	Service *Service
 	Log     *LogFile
 	Route
@@ -100,6 +101,11 @@ type GitHubIssues struct {
 	Token      Secret
 	// API replaces https://api.github.com; "" leaves it.
 	API string
+}
+
+// Teams is a webhook of the Workflows app of Microsoft Teams.
+type Teams struct {
+	URL Secret
 }
 
 // Service is a service by URL, which is a secret.
@@ -194,6 +200,9 @@ func (r *resolver) kind(raw *rawChannel, at position, c *Channel, allowHTTP []st
 		}
 		c.GitHub.API, _ = g.API.parse(r.reporter, allowHTTP)
 	}
+	if is("teams", raw.Teams != nil) {
+		c.Teams = &Teams{URL: r.secret(raw.Teams.At, "url", raw.Teams.URLFile, raw.Teams.URL)}
+	}
 	if is("service", raw.Service != nil) {
 		c.Service = &Service{URL: r.secret(raw.Service.At, "url", raw.Service.URLFile, raw.Service.URL)}
 	}
@@ -205,7 +214,7 @@ func (r *resolver) kind(raw *rawChannel, at position, c *Channel, allowHTTP []st
 	}
 	switch {
 	case len(kinds) == 0 && raw.At.line > 0:
-		r.report(at, "give one of slack, webhook, email, github, service and log", "has no kind")
+		r.report(at, "give one of slack, webhook, email, github, teams, service and log", "has no kind")
 	case len(kinds) > 1:
 		r.report(at, "make a channel of each", "is %s at once", strings.Join(kinds, " and "))
 	}

@@ -21,6 +21,7 @@ type rawChannel struct {
 	Webhook     *rawWebhook      `yaml:"webhook" jsonschema_description:"A receiver of JSON, signed as Standard Webhooks says."`
 	Email       *rawEmail        `yaml:"email" jsonschema_description:"Mail through an SMTP server."`
 	GitHub      *rawGitHubIssues `yaml:"github" jsonschema_description:"Issues in a repository on GitHub, one a finding."`
+	Teams       *rawTeams        `yaml:"teams" jsonschema_description:"A webhook of the Workflows app of Microsoft Teams."`
 	Service     *rawService      `yaml:"service" jsonschema_description:"A service by URL, such as ntfy, Matrix, Discord, Telegram, PagerDuty or Opsgenie."`
 	Log         *rawLogFile      `yaml:"log" jsonschema_description:"A file to which alerts are appended, one JSON object a line."`
 	MinSeverity severityText     `yaml:"min_severity" jsonschema_description:"The least urgent severity that the channel is told of; all where left out. Of what it was told it is told the end, however urgent."`
@@ -68,6 +69,12 @@ type rawGitHubIssues struct {
 	API        urlText        `yaml:"api" jsonschema_description:"GitHub's API, instead of https://api.github.com."`
 }
 
+type rawTeams struct {
+	At      position   `yaml:"-"`
+	URLFile pathText   `yaml:"url_file" jsonschema_description:"Path of a file that holds the webhook's URL. Either this or url."`
+	URL     secretText `yaml:"url" jsonschema_description:"The environment variable that holds the webhook's URL, as \"${VARIABLE}\"."`
+}
+
 type rawService struct {
 	At      position   `yaml:"-"`
 	URLFile pathText   `yaml:"url_file" jsonschema_description:"Path of a file that holds the service's URL, as shoutrrr writes it (ntfy://ntfy.sh/topic). Either this or url."`
@@ -111,6 +118,7 @@ type shownChannel struct {
 	Webhook     *shownWebhook      `yaml:"webhook,omitempty"`
 	Email       *shownEmail        `yaml:"email,omitempty"`
 	GitHub      *shownGitHubIssues `yaml:"github,omitempty"`
+	Teams       *shownService      `yaml:"teams,omitempty"`
 	Service     *shownService      `yaml:"service,omitempty"`
 	Log         *shownLogFile      `yaml:"log,omitempty"`
 	MinSeverity string             `yaml:"min_severity,omitempty"`
@@ -218,6 +226,10 @@ func showChannel(c Channel) shownChannel {
 	if g := c.GitHub; g != nil {
 		shown.GitHub = &shownGitHubIssues{Repository: g.Repository, API: g.API}
 		shown.GitHub.TokenFile, shown.GitHub.Token = g.Token.shown()
+	}
+	if t := c.Teams; t != nil {
+		shown.Teams = &shownService{}
+		shown.Teams.URLFile, shown.Teams.URL = t.URL.shown()
 	}
 	if s := c.Service; s != nil {
 		shown.Service = &shownService{}

@@ -45,10 +45,10 @@ func TestBadChannels(t *testing.T) {
 		return badConfig{name: name, before: `alerts: {channels: {x: {` + text + `}}}`, want: want}
 	}
 	checkBad(t, []badConfig{
-		channel("no kind", `min_severity: high`, `monitor.yaml:1:21: alerts.channels.x: has no kind; give one of slack, webhook, email, github, service and log`),
+		channel("no kind", `min_severity: high`, `monitor.yaml:1:21: alerts.channels.x: has no kind; give one of slack, webhook, email, github, teams, service and log`),
 		channel("two kinds", `log: {file: x}, service: {url_file: y}`, `monitor.yaml:1:21: alerts.channels.x: is service and log at once; make a channel of each`),
-		channel("unknown kind", `pager: {url: x}`, `monitor.yaml:1:21: alerts.channels.x: has no kind; give one of slack, webhook, email, github, service and log`,
-			`monitor.yaml:1:25: alerts.channels.x.pager: unknown key; the keys here are slack, webhook, email, github, service, log, min_severity, projects, rules, quiet, hourly, first_look`),
+		channel("unknown kind", `pager: {url: x}`, `monitor.yaml:1:21: alerts.channels.x: has no kind; give one of slack, webhook, email, github, teams, service and log`,
+			`monitor.yaml:1:25: alerts.channels.x.pager: unknown key; the keys here are slack, webhook, email, github, teams, service, log, min_severity, projects, rules, quiet, hourly, first_look`),
 		channel("unknown project", `log: {file: x}, projects: [widgets]`, `monitor.yaml:1:52: alerts.channels.x.projects[0]: there is no project "widgets": nothing would be sent for it; did you mean "widget"?`),
 		channel("no projects", `log: {file: x}, projects: []`, `monitor.yaml:1:51: alerts.channels.x.projects: is empty; write for example projects: [onnx]`),
 		channel("unknown rule", `log: {file: x}, rules: [no-provenence]`, `monitor.yaml:1:49: alerts.channels.x.rules[0]: unknown rule; did you mean "no-provenance"?`),

@@ -143,6 +143,10 @@ func TestWhatPeopleRead(t *testing.T) {
 		send(s.channel(t, newBench(t, 0)))
 		golden(t, "email/"+name+".eml", s.mails()[0])
 
+		teams := newTeamsWorkflow(t, http.StatusAccepted)
+		send(teams.channel(t))
+		golden(t, "teams/"+name+".json", indented(t, teams.took[0]))
+
 		g := newTracker(t)
 		send(g.channel())
 		golden(t, "github/"+name+".md", g.issues[0].Title+"\n\n"+g.issues[0].Body)
