@@ -10,6 +10,7 @@ import (
 
 	"github.com/rekoncile/rekoncile/internal/audit"
 	"github.com/rekoncile/rekoncile/internal/db"
+	"github.com/rekoncile/rekoncile/internal/notify"
 	"github.com/rekoncile/rekoncile/internal/schedule"
 )
 
@@ -31,6 +32,8 @@ type daemon struct {
 	logger *slog.Logger
 	follow *followRun
 	last   map[string]time.Time // when each job was last started, by the diary
+	// buttons hear what people press on Slack.
+	buttons []*notify.SlackButtons
 
 	mu sync.Mutex
 	// done are the last ends of jobs since the daemon started.
@@ -56,7 +59,8 @@ func (a *app) newDaemon(ctx context.Context, with daemonConfig, record *db.DB, l
 	for _, r := range runs {
 		d.last[r.Job] = r.StartedAt
 	}
-	return d, nil
+	d.buttons, err = a.slackButtons(with, d.record, logger)
+	return d, err
 }
 
 // run works until the context ends. The error is that of the address to listen at.
@@ -65,6 +69,11 @@ func (d *daemon) run(ctx context.Context) error {
 	listening, err := d.listen(ctx)
 	if err != nil {
 		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, b := range d.buttons {
+		wg.Go(func() { b.Run(ctx) })
 	}
 	s := d.pass.cfg.Schedules
 	schedule.Run(ctx, d.app.clock, []schedule.Job{

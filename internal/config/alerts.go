@@ -65,6 +65,9 @@ type Slack struct {
 	Channel string
 	// API replaces https://slack.com/api; "" leaves it.
 	API string
+	// AppToken is an app's, for buttons; nil for none. Acknowledgers are the users whose presses count; empty for everybody.
+	AppToken      *Secret
+	Acknowledgers []string
 }
 
 // Webhook is a receiver of JSON, signed as Standard Webhooks says.
@@ -131,16 +134,18 @@ func (a Alerts) All() []Channel {
 const slackChannel = "slack"
 
 type (
-	tlsText      struct{ word }
-	clockText    struct{ word }
-	zoneText     struct{ word }
-	countText    struct{ word }
-	slackChanTxt struct{ word }
+	tlsText       struct{ word }
+	clockText     struct{ word }
+	zoneText      struct{ word }
+	countText     struct{ word }
+	slackChanTxt  struct{ word }
+	slackUserText struct{ word }
 )
 
 const (
 	clockPattern     = `^([01][0-9]|2[0-3]):[0-5][0-9]$`
 	countPattern     = `^[0-9]{1,4}$`
+	slackUserPattern = `^[UW][A-Z0-9]{2,30}$`
 	slackChanPattern = `^([CG][A-Z0-9]{8,}|#[a-z0-9_-]{1,80})$`
 )
 
@@ -230,6 +235,9 @@ func (r *resolver) slack(raw *rawSlack, allowHTTP []string) *Slack {
 		if raw.Channel.present() {
 			r.report(raw.Channel.position, "remove it, or give token_file instead of the webhook", "stands beside a webhook, which has its channel already")
 		}
+		if raw.AppToken.present() || raw.AppTokenFile.present() {
+			r.report(raw.At, "give token_file instead of the webhook, or remove app_token", "has buttons, which a webhook cannot have")
+		}
 		return s
 	}
 	s.Token = r.secret(raw.At, "token", raw.TokenFile, raw.Token)
@@ -243,7 +251,20 @@ func (r *resolver) slack(raw *rawSlack, allowHTTP []string) *Slack {
 		r.report(raw.At.child("channel"), "write for example channel: C0123456789", "missing")
 	}
 	s.Channel = raw.Channel.text
+	if raw.AppToken.present() || raw.AppTokenFile.present() {
+		s.AppToken = new(r.secret(raw.At, "app_token", raw.AppTokenFile, raw.AppToken))
+	}
+	s.Acknowledgers = distinct(r, raw.Acknowledgers)
 	return s
+}
+
+// parse returns a user's id.
+func (v slackUserText) parse(r *reporter) (string, bool) {
+	if v.given() && !matches(slackUserPattern, v.text) {
+		r.report(v.position, "write the member's id (U0123456789, in their profile)", "%q is not a user", v.text)
+		return "", false
+	}
+	return v.text, v.given()
 }
 
 // email resolves an SMTP server.

@@ -40,6 +40,10 @@ type rawSlack struct {
 	Token       secretText   `yaml:"token" jsonschema_description:"The environment variable that holds the bot's token, as \"${VARIABLE}\"."`
 	Channel     slackChanTxt `yaml:"channel" jsonschema_description:"Where the bot posts: the channel's id, or its name with #. The bot must be a member."`
 	API         urlText      `yaml:"api" jsonschema_description:"Slack's API, instead of https://slack.com/api."`
+
+	AppTokenFile  pathText        `yaml:"app_token_file" jsonschema_description:"Path of a file that holds the app's token (xapp-…) with the scope connections:write: messages have buttons then, which monitor run hears of through Socket Mode."`
+	AppToken      secretText      `yaml:"app_token" jsonschema_description:"The environment variable that holds the app's token, as \"${VARIABLE}\"."`
+	Acknowledgers []slackUserText `yaml:"acknowledgers" jsonschema:"minItems=1" example:"acknowledgers: [U0123456789]" jsonschema_description:"The ids of the users whose presses count; of everybody in the channel where left out."`
 }
 
 type rawWebhook struct {
@@ -136,6 +140,10 @@ type shownSlack struct {
 	Token       string `yaml:"token,omitempty"`
 	Channel     string `yaml:"channel,omitempty"`
 	API         string `yaml:"api,omitempty"`
+
+	AppTokenFile  string   `yaml:"app_token_file,omitempty"`
+	AppToken      string   `yaml:"app_token,omitempty"`
+	Acknowledgers []string `yaml:"acknowledgers,omitempty,flow"`
 }
 
 type shownWebhook struct {
@@ -203,9 +211,12 @@ func showSlack(s *Slack) *shownSlack {
 	if s == nil {
 		return nil
 	}
-	shown := &shownSlack{Channel: s.Channel, API: s.API}
+	shown := &shownSlack{Channel: s.Channel, API: s.API, Acknowledgers: s.Acknowledgers}
 	shown.WebhookFile, shown.Webhook = s.Webhook.shown()
 	shown.TokenFile, shown.Token = s.Token.shown()
+	if s.AppToken != nil {
+		shown.AppTokenFile, shown.AppToken = s.AppToken.shown()
+	}
 	return shown
 }
 

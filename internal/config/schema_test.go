@@ -74,6 +74,7 @@ func (userText) JSONSchema() *jsonschema.Schema        { return text() }
 func (zoneText) JSONSchema() *jsonschema.Schema        { return text() }
 func (clockText) JSONSchema() *jsonschema.Schema       { return pattern(clockPattern) }
 func (slackChanTxt) JSONSchema() *jsonschema.Schema    { return pattern(slackChanPattern) }
+func (slackUserText) JSONSchema() *jsonschema.Schema   { return pattern(slackUserPattern) }
 func (tlsText) JSONSchema() *jsonschema.Schema         { return oneOf(TLSModes()...) }
 func (severityText) JSONSchema() *jsonschema.Schema    { return oneOf(severities()...) }
 

@@ -101,6 +101,8 @@ type Notice struct {
 	Foot string
 	// Resolved says that there is nothing to do any more.
 	Resolved bool
+	// Decide are the ids of the findings that a person may acknowledge where it is told.
+	Decide []string
 }
 
 // Fact is a named value.
@@ -128,6 +130,13 @@ func (p Parcel) Notice() Notice {
 		p.group(&n)
 	default:
 		p.single(&n)
+	}
+	if p.Form == Single || p.Form == Group {
+		for _, m := range p.Messages {
+			if m.Finding.Status == audit.Open {
+				n.Decide = append(n.Decide, m.Finding.ID)
+			}
+		}
 	}
 	if p.Repeat() {
 		n.Foot += " (sent again: an earlier attempt may have arrived)"

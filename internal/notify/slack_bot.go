@@ -20,7 +20,10 @@ import (
 // channel is given by its id.
 type SlackBot struct {
 	name, token, channel string
+	address              string // of the API; "" for Slack's own
 	api                  *slack.Client
+	// buttons says that messages have buttons, which somebody hears of.
+	buttons bool
 }
 
 // slackEvent is the type of the metadata in which a message carries its parcel's id.
@@ -33,9 +36,10 @@ func NewSlackBot(name, token, channel, api string, client *http.Client) (*SlackB
 	}
 	options := []slack.Option{slack.OptionHTTPClient(client)}
 	if api != "" {
-		options = append(options, slack.OptionAPIURL(strings.TrimRight(api, "/")+"/"))
+		api = strings.TrimRight(api, "/") + "/"
+		options = append(options, slack.OptionAPIURL(api))
 	}
-	return &SlackBot{name: name, token: token, channel: channel, api: slack.New(token, options...)}, nil
+	return &SlackBot{name: name, token: token, channel: channel, address: api, api: slack.New(token, options...)}, nil
 }
 
 // Name implements Channel.
@@ -93,7 +97,11 @@ func (s *SlackBot) parseThread(thread string) (slackThread, bool) {
 
 // content is what a message shows.
 func (s *SlackBot) content(n Notice) []slack.MsgOption {
-	return []slack.MsgOption{slack.MsgOptionText(slackText(n), false), slack.MsgOptionBlocks(slackBlocks(n)...),
+	blocks := slackBlocks(n)
+	if buttons := buttonsFor(n); s.buttons && buttons != nil {
+		blocks = append(blocks, buttons)
+	}
+	return []slack.MsgOption{slack.MsgOptionText(slackText(n), false), slack.MsgOptionBlocks(blocks...),
 		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
 }
 

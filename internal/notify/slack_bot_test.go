@@ -27,6 +27,7 @@ type workspace struct {
 	updates  int
 	answers  []func(http.ResponseWriter) bool // one a call; true carries the call out
 	history  string                           // an error that reading the channel gives
+	raw      []string                         // the blocks of each message, as posted
 }
 
 type slackMessage struct {
@@ -107,6 +108,7 @@ func (w *workspace) post(f url.Values) map[string]any {
 		return map[string]any{"ok": false, "error": "invalid_metadata_format"}
 	}
 	m.id = metadata.Payload["id"]
+	w.raw = append(w.raw, f.Get("blocks"))
 	if !m.show(f) {
 		return map[string]any{"ok": false, "error": "invalid_blocks"}
 	}
@@ -129,7 +131,8 @@ func (w *workspace) update(f url.Values) map[string]any {
 func (m *slackMessage) show(f url.Values) bool {
 	m.Text = f.Get("text")
 	m.Blocks = nil
-	if err := json.Unmarshal([]byte(f.Get("blocks")), &m.Blocks); err != nil {
+	blocks, ok := withoutButtons([]byte(f.Get("blocks")))
+	if !ok || json.Unmarshal(blocks, &m.Blocks) != nil {
 		return false
 	}
 	return len(m.problems()) == 0
