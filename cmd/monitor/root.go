@@ -56,7 +56,7 @@ Without a configuration file it watches ONNX. Exit codes: 0 in order; 1 findings
 	f.BoolVar(&g.json, "json", false, "print JSON (its shapes are in docs/json.md)")
 	f.StringVar(&g.logLevel, "log-level", "", "debug, info, warn or error; info by default, warn on a terminal")
 	f.StringVar(&g.logFormat, "log-format", "", "text or json; text on a terminal by default, json elsewhere")
-	root.AddCommand(a.runCommand(g), a.onceCommand(g), a.auditCommand(g), a.followCommand(g), a.windowCommand(g), a.entriesCommand(g), a.fsckCommand(g), a.findingsCommand(g), a.explainCommand(g), a.ackCommand(g), a.unackCommand(g), a.notifyCommand(g),
+	root.AddCommand(a.runCommand(g), a.onceCommand(g), a.auditCommand(g), a.followCommand(g), a.windowCommand(g), a.entriesCommand(g), a.fsckCommand(g), a.backupCommand(g), a.restoreCommand(g), a.findingsCommand(g), a.explainCommand(g), a.ackCommand(g), a.unackCommand(g), a.notifyCommand(g),
 		a.filesCommand(g), a.verifyCommand(g), a.statusCommand(g), a.configCommand(g), a.demoCommand(g), a.versionCommand(g))
 	return root
 }
